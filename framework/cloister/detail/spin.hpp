@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How long to try again before sleeping: adaptive, and never with one CPU.
+//
+// Sleeping and being woken costs some 10 us; looking again costs nothing but the CPU. So a waiter spins for as long as
+// recent waits suggest: waits that ended within `long_ns` make it spin longer, up to that; longer ones make it give up
+// sooner, down to `short_ns`. An idle reader thus pays 2 us per message, a busy one never sleeps.
+//
+// A spin_budget lives in private memory, one per handle or thread; any threads may share it (relaxed atomics: a hint).
+#pragma once
+
+#include <cloister/deadline.hpp>
+
+#include <atomic>
+#include <cstdint>
+
+namespace cloister::detail {
+
+class spin_budget {
+ public:
+  static constexpr std::int32_t short_ns = 2'000;
+  static constexpr std::int32_t long_ns = 20'000;
+
+  /// Nanoseconds to spin now; 0 with one CPU or with spinning switched off.
+  std::int32_t now_ns() const noexcept { return spinning_allowed() ? ns_.load(std::memory_order_relaxed) : 0; }
+  /// A wait ended after `ns` in all.
+  void learn(std::int64_t ns) noexcept;
+
+  /// For tests: without spinning every wait sleeps. Process-wide, any thread.
+  static void set_spinning(bool on) noexcept { allowed().store(on && cpus() > 1, std::memory_order_relaxed); }
+  /// The CPUs this process may run on, as found at its first wait.
+  static int cpus() noexcept;
+
+ private:
+  static std::atomic<bool>& allowed() noexcept;
+  static bool spinning_allowed() noexcept { return allowed().load(std::memory_order_relaxed); }
+  std::atomic<std::int32_t> ns_{long_ns};
+};
+
+spin_budget& this_threads_spin_budget() noexcept;
+
+/// Measures a wait that went to sleep, and teaches the budget.
+class sleep_clock {
+ public:
+  explicit sleep_clock(spin_budget& budget) noexcept : budget_(budget), began_(deadline::now()) {}
+  ~sleep_clock() { budget_.learn(deadline::now() - began_ + spin_budget::short_ns); }
+  sleep_clock(const sleep_clock&) = delete;
+  sleep_clock& operator=(const sleep_clock&) = delete;
+
+ private:
+  spin_budget& budget_;
+  std::int64_t began_;
+};
+
+inline void cpu_relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+/// Calls `attempt` until it returns true (then true) or the budget is used up.
+template <class Try>
+bool spin_until(Try& attempt, deadline until, spin_budget& budget) {
+  const std::int32_t allowed = budget.now_ns();
+  if (allowed == 0) return false;
+  std::int64_t began = 0;
+  for (;;) {
+    for (int i = 0; i < 16; ++i) {  // some 100 to 500 ns between looks at the clock
+      cpu_relax();
+      if (attempt()) {
+        budget.learn(0);
+        return true;
+      }
+    }
+    const auto now = deadline::now();
+    if (began == 0) began = now;
+    if (now - began >= allowed || until.has_passed()) return false;
+  }
+}
+
+}  // namespace cloister::detail
