@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cloister/detail/mailbox.hpp>
+
+#include <string>
+
+namespace cloister::detail {
+namespace {
+
+// One encoder a thread, lent to the message that is being encoded; a message encoded while another is gets its own.
+thread_local encoder scratch;
+thread_local bool scratch_lent = false;
+constexpr std::size_t scratch_kept = 1U << 20;
+
+}  // namespace
+
+error not_attached_error(const attachment& object, const char* operation) {
+  return {errc::not_attached, "'" + object.name() + "' " + operation +
+                                  ": this process belongs to no node (it was forked by the program itself, or its node has ended)"};
+}
+
+outgoing::outgoing(attachment& carrier) : carrier_(carrier), borrowed_(!scratch_lent) {
+  out_ = borrowed_ ? &scratch : new encoder;
+  if (borrowed_) scratch_lent = true;
+  out_->handles(this);
+}
+
+outgoing::~outgoing() {
+  if (borrowed_) {
+    out_->handles(nullptr);
+    out_->clear(scratch_kept);
+    scratch_lent = false;
+  } else {
+    delete out_;
+  }
+}
+
+std::uint64_t outgoing::put_object(attachment& object, unsigned role) {
+  const auto token = membership::require().next_token();
+  pins_.emplace_back(token, object_ref{object.id(), role});
+  return token;
+}
+
+std::uint64_t outgoing::put_fd(int fd) {
+  const auto token = membership::require().next_token();
+  pins_.emplace_back(token, object_ref{});
+  fds_.push_back(fd);
+  return token;
+}
+
+template <class Put>
+result<void> outgoing::commit(unsigned direction, Put put) {
+  const auto me = self_actor();
+  if (me == 0) return not_attached_error(carrier_, "put");
+  if (pins_.empty()) {
+    auto done = put(me);
+    if (!done) return done.error();
+    return {};
+  }
+  auto& here = membership::require();
+  here.pin(carrier_.id(), direction, pins_, fds_);
+  std::vector<std::uint64_t> tokens;
+  for (const auto& [token, ref] : pins_) tokens.push_back(token);
+  auto done = put(me);
+  if (!done) {
+    here.cancel(carrier_.id(), tokens);
+    return done.error();
+  }
+  here.placed(carrier_.id(), direction, tokens, *done);
+  return {};
+}
+
+result<void> outgoing::put(deadline until) {
+  return commit(0, [&](std::uint16_t me) { return carrier_.queue().put(me, out_->bytes(), until); });
+}
+
+result<void> outgoing::send(unsigned direction, deadline until) {
+  return commit(direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, out_->bytes(), until); });
+}
+
+std::shared_ptr<attachment> incoming::take_object(std::uint64_t token, std::uint64_t object, unsigned, std::uint64_t) {
+  auto& here = membership::require();
+  if (auto known = here.find(object)) return known;
+  auto got = here.redeem(carrier_.id(), token);
+  if (got.ref.object != object) throw failure(errc::undecodable, "'" + carrier_.name() + "': a handle in a message does not name what its token stands for");
+  return here.attach(object, std::move(got.descriptor));
+}
+
+owned_fd incoming::take_fd(std::uint64_t token) {
+  auto got = membership::require().redeem(carrier_.id(), token);
+  if (got.ref.object != 0) throw failure(errc::undecodable, "'" + carrier_.name() + "': a descriptor in a message is none");
+  return std::move(got.descriptor);
+}
+
+result<void> put_bytes(attachment& queue, std::span<const std::byte> message, deadline until) {
+  const auto me = self_actor();
+  if (me == 0) return not_attached_error(queue, "put");
+  auto done = queue.queue().put(me, message, until);
+  if (!done) return done.error();
+  return {};
+}
+
+result<void> send_bytes(attachment& pipe, unsigned direction, std::span<const std::byte> message, deadline until) {
+  if (self_actor() == 0) return not_attached_error(pipe, "send");
+  auto done = pipe.pipe().put(direction, message, until);
+  if (!done) return done.error();
+  return {};
+}
+
+bool give_back_after(errc code) noexcept {
+  return code == errc::no_descriptors || code == errc::no_memory || code == errc::stopping || code == errc::interrupted || code == errc::not_attached;
+}
+
+}  // namespace cloister::detail

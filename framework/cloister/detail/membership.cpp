@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// This process's place in its node: objects, handles in messages, requests. Forking itself is in membership_fork.cpp.
+#include <cloister/detail/membership.hpp>
+
+#include <cloister/detail/child_link.hpp>
+#include <cloister/detail/ring.hpp>
+#include <cloister/detail/slots.hpp>
+#include <cloister/internal/child.hpp>
+#include <cloister/internal/control.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace cloister::detail {
+
+using namespace internal;
+
+namespace {
+
+membership* here = nullptr;  // set while this process belongs to a node; by its main thread
+
+std::vector<int> numbers(std::span<const owned_fd> fds) {
+  std::vector<int> n;
+  for (const auto& fd : fds) n.push_back(fd.get());
+  return n;
+}
+
+void send(const owned_fd& control, const request& what, std::span<const int> fds = {}) {
+  const auto bytes = encode(what);
+  if (bytes.size() > max_datagram) throw failure(errc::too_large, "a request to the node's hub is larger than 64 KiB");
+  if (!send_datagram(control.get(), bytes, fds)) throw failure(errc::not_attached, std::string("the node's hub cannot be reached: ") + std::strerror(errno));
+}
+
+// The same where nothing can be thrown: a hub that cannot be reached is gone, and so is this process in a moment.
+void send_quietly(const owned_fd& control, const request& what) noexcept {
+  try {
+    static_cast<void>(send_datagram(control.get(), encode(what), {}));
+  } catch (...) {
+  }
+}
+
+// Sends a request that wants an answer, and waits for it. The first process's hub always answers; if it is gone this process goes too.
+answer ask(const owned_fd& control, const request& what, std::vector<int> fds, datagram& reply) {
+  auto [mine, theirs] = socket_pair();
+  fds.insert(fds.begin(), theirs.get());
+  send(control, what, fds);
+  theirs.reset();
+  // End-of-file instead of an answer: the hub could not take the request's descriptors (if it were gone, so would this process be).
+  if (receive_datagram(mine.get(), reply) != receive_status::received)
+    throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
+  auto got = decode<answer>(reply.bytes);
+  if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
+  if (reply.truncated) throw failure(errc::no_descriptors, "this process has no descriptor left");
+  return got;
+}
+
+}  // namespace
+
+membership* membership::current() noexcept { return self_actor() != 0 ? here : nullptr; }
+
+membership& membership::require() {
+  auto* m = current();
+  if (m == nullptr)
+    throw failure(errc::not_attached, here != nullptr ? "this process was forked by the program itself and belongs to no node"
+                                                      : "this process has no node: make one first, in the first line of main");
+  return *m;
+}
+
+membership::membership(process_identity id, start_block self, owned_fd control, owned_fd life)
+    : id_(id), self_(std::move(self)), control_(std::move(control)), life_(std::move(life)) {
+  if (identity == nullptr) {
+    void* page = ::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED || ::madvise(page, page_size(), MADV_WIPEONFORK) != 0)
+      throw failure(errc::no_memory, "node: no memory for this process's identity");
+    identity = static_cast<identity_page*>(page);
+    ::pthread_atfork(nullptr, nullptr, [] { after_user_fork(); });
+  }
+  here = this;
+  enter(id);
+}
+
+membership::~membership() {
+  enter({});
+  here = nullptr;
+}
+
+void membership::enter(process_identity id) noexcept {
+  id_ = id;
+  identity->incarnation = id.incarnation;
+  identity->actor = id.actor;
+}
+
+// In the child of any fork: it must not keep the node's descriptors open. Its identity was wiped by the kernel. What a started process
+// forks ends with the first process, as it does itself; what the first process forks is the program's own business.
+void membership::after_user_fork() noexcept {
+  if (here == nullptr) return;
+  ::close(here->control_.release());
+  if (owned_fd armed; here->id_.parent != 0 && arm_life_pipe(here->life_.get(), armed)) here->life_ = std::move(armed);
+  if (here->on_fork_ >= 0) ::close(std::exchange(here->on_fork_, -1));
+}
+
+// Objects.
+
+std::uint64_t membership::next_object_id() noexcept { return static_cast<std::uint64_t>(id_.incarnation) << 32 | ++serial_; }
+std::uint64_t membership::next_token() noexcept { return static_cast<std::uint64_t>(id_.incarnation) << 32 | ++token_; }
+
+std::shared_ptr<attachment> membership::create(std::unique_ptr<slots> queue, std::uint32_t options) {
+  datagram reply;
+  ask(control_, create_object{queue->header().id, options}, {queue->fd()}, reply);
+  return adopt(std::move(queue), nullptr);
+}
+
+std::shared_ptr<attachment> membership::create(std::unique_ptr<ring> pipe) {
+  datagram reply;
+  ask(control_, create_object{pipe->header().id, 0}, {pipe->fd()}, reply);
+  return adopt(nullptr, std::move(pipe));
+}
+
+std::shared_ptr<attachment> membership::adopt(std::unique_ptr<slots> queue, std::unique_ptr<ring> pipe) {
+  const auto& header = queue ? queue->header() : pipe->header();
+  auto made = std::make_shared<attachment>(header.id);
+  made->fingerprints_ = header.fingerprints;
+  made->name_ = std::string(header.name_view());
+  if (queue) {
+    queue->set_ringers(made->ringer(0), made->ringer(1));
+    made->queue_ = std::move(queue);
+  } else {
+    for (const unsigned direction : {0U, 1U}) pipe->set_ringers(direction, made->ringer(2 * direction), made->ringer(2 * direction + 1));
+    made->pipe_ = std::move(pipe);
+  }
+  std::unique_lock guard(mutex_);
+  auto& known = attached_[made->id()];
+  if (auto already = known.lock()) {
+    guard.unlock();  // another thread was faster; `made` lets its hold go
+    return already;
+  }
+  known = made;
+  return made;
+}
+
+std::shared_ptr<attachment> membership::find(std::uint64_t object) {
+  const std::scoped_lock guard(mutex_);
+  const auto found = attached_.find(object);
+  return found == attached_.end() ? nullptr : found->second.lock();
+}
+
+std::shared_ptr<attachment> membership::attach(std::uint64_t object, owned_fd fd) {
+  if (auto known = find(object)) {
+    end_use({object, no_role});  // the hub counted one hold more than there are attachments
+    return known;
+  }
+  auto mapped = memory::attach(std::move(fd), "a handle").value();
+  const auto checked = [&](const object_header& header) {
+    if (header.id != object) throw failure(errc::wrong_type, "a handle names another object than the memory that came with it");
+  };
+  if (auto as_queue = object_header::read(mapped, object_kind::queue); as_queue) {
+    checked(*as_queue);
+    return adopt(slots::attach(std::move(mapped), as_queue->fingerprints[0]).value(), nullptr);
+  }
+  checked(object_header::read(mapped, object_kind::pipe).value());
+  return adopt(nullptr, ring::attach(std::move(mapped)).value());
+}
+
+void membership::begin_use(object_ref ref) noexcept { send_quietly(control_, add_role{ref}); }
+
+void membership::end_use(object_ref ref) noexcept {
+  if (ref.role == no_role) {
+    const std::scoped_lock guard(mutex_);
+    const auto found = attached_.find(ref.object);
+    if (found != attached_.end() && found->second.expired()) attached_.erase(found);
+  }
+  send_quietly(control_, drop_role{ref});
+}
+
+// Handles in messages.
+
+void membership::pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins, std::span<const int> fds) {
+  pin_handles what{carrier, direction, {}};
+  for (const auto& [token, ref] : pins) what.pins.push_back({token, ref});
+  send(control_, std::move(what), fds);
+}
+
+void membership::placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens, std::uint64_t position) {
+  send(control_, place_pins{carrier, direction, {tokens.begin(), tokens.end()}, position});
+}
+
+void membership::cancel(std::uint64_t carrier, std::span<const std::uint64_t> tokens) noexcept {
+  try {
+    send(control_, cancel_pins{carrier, {tokens.begin(), tokens.end()}});
+  } catch (...) {
+  }
+}
+
+membership::redeemed_handle membership::redeem(std::uint64_t carrier, std::uint64_t token) {
+  datagram reply;
+  const auto got = ask(control_, redeem_pin{carrier, token}, {}, reply);
+  if (!std::holds_alternative<redeemed>(got) || reply.fds.empty()) throw failure(errc::no_descriptors, "this process has no descriptor left for a handle");
+  return {std::get<redeemed>(got).ref, std::move(reply.fds[0])};
+}
+
+owned_fd membership::bell(std::uint64_t object, unsigned which) {
+  const owned_fd offered(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!offered) throw failure(errc::no_descriptors, "wait: this process has no descriptor left");
+  datagram reply;
+  ask(control_, get_bell{object, which}, {offered.get()}, reply);
+  if (reply.fds.empty()) throw failure(errc::no_descriptors, "wait: this process has no descriptor left");
+  return std::move(reply.fds[0]);
+}
+
+// Processes.
+
+std::shared_ptr<child_link> membership::start(const start_request& what) {
+  owned_fd arguments;
+  auto block = what.block;
+  if (block.arguments.size() > max_inline_arguments) {
+    arguments = owned_fd(::memfd_create("cloister arguments", MFD_CLOEXEC));
+    if (!arguments) throw failure(errc::no_descriptors, "process '" + block.name + "' start: this process has no descriptor left");
+    for (std::size_t done = 0; done < block.arguments.size();) {
+      const auto n = ::write(arguments.get(), block.arguments.data() + done, block.arguments.size() - done);
+      if (n < 0 && errno != EINTR) throw failure(errc::no_memory, "process '" + block.name + "' start: no memory for its arguments");
+      if (n > 0) done += static_cast<std::size_t>(n);
+    }
+    block.arguments.clear();
+    block.has_arguments_fd = true;
+  }
+  auto [mine, theirs] = socket_pair();
+  std::vector<int> fds{theirs.get()};
+  if (arguments) fds.push_back(arguments.get());
+  for (const int fd : numbers(what.fds)) fds.push_back(fd);
+  if (fds.size() + block.objects.size() > max_descriptors)
+    throw failure(errc::invalid, "process '" + block.name + "' start: more than " + std::to_string(max_descriptors - 2) + " handles and descriptors among its arguments");
+  auto link = std::make_shared<child_link>(std::move(mine), block.name, block.daemon, block.shutdown_ns);
+  send(control_, start_process{std::move(block)}, fds);
+  theirs.reset();
+  link->await_start();
+  remember(link);
+  return link;
+}
+
+void membership::remember(const std::shared_ptr<child_link>& link) {
+  const std::scoped_lock guard(mutex_);
+  std::erase_if(children_, [](const auto& c) { return c.expired(); });
+  children_.push_back(link);
+}
+
+void membership::signal(std::uint32_t incarnation, int signal, std::int64_t grace_ns) noexcept {
+  send_quietly(control_, signal_process{incarnation, signal, grace_ns});
+}
+
+owned_fd membership::watch(std::uint32_t incarnation) {
+  auto [mine, theirs] = socket_pair();
+  datagram reply;
+  ask(control_, watch_process{incarnation}, {theirs.get()}, reply);
+  return std::move(mine);
+}
+
+void membership::monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue) {
+  send(control_, monitor_process{incarnation, pid, name, queue});
+}
+
+void membership::report_exception(const std::string& type, const std::string& text) noexcept {
+  constexpr std::size_t longest = 16 * 1024;
+  try {
+    send_quietly(control_, last_words{type.substr(0, longest), text.substr(0, longest)});
+  } catch (...) {
+  }
+}
+
+void membership::shut_down(bool now) noexcept { send_quietly(control_, internal::shut_down{now}); }
+
+void membership::synchronise() {
+  datagram reply;
+  ask(control_, internal::synchronise{}, {}, reply);
+}
+
+std::vector<std::shared_ptr<child_link>> membership::children() {
+  std::vector<std::shared_ptr<child_link>> alive;
+  const std::scoped_lock guard(mutex_);
+  std::erase_if(children_, [&](const auto& weak) {
+    auto c = weak.lock();
+    if (!c || c->poll()) return true;
+    alive.push_back(std::move(c));
+    return false;
+  });
+  return alive;
+}
+
+void membership::end_children() noexcept {
+  try {
+    const auto all = children();
+    for (const auto& c : all) {
+      if (c->daemon() || stop_requested()) signal(c->incarnation(), SIGTERM, std::max<std::int64_t>(c->shutdown_ns(), 1));
+    }
+    for (const auto& c : all) {
+      while (!c->wait(deadline::never())) {  // asked to stop meanwhile: then so are they
+        signal(c->incarnation(), SIGTERM, std::max<std::int64_t>(c->shutdown_ns(), 1));
+        c->wait_unstoppably();
+        break;
+      }
+    }
+  } catch (...) {  // what is left ends with this process
+  }
+}
+
+std::uint64_t start_handles::put_object(attachment& object, unsigned role) {
+  request_.handles.emplace_back(object.shared_from_this(), role);
+  request_.block.objects.push_back({object.id(), role});
+  return request_.block.objects.size() - 1;
+}
+
+std::uint64_t start_handles::put_fd(int fd) {
+  owned_fd copy = owned_fd(::dup(fd));
+  if (!copy) throw failure(errc::no_descriptors, "process start: a descriptor among the arguments cannot be duplicated");
+  request_.fds.push_back(std::move(copy));
+  return request_.block.descriptors++;
+}
+
+// Handover to a forked process.
+
+bool handover_list::collect(attachment& object, unsigned role) noexcept {
+  try {
+    collected_.emplace_back(object.shared_from_this(), role);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+std::vector<object_ref> handover_list::refs() const {
+  std::vector<object_ref> refs;
+  for (const auto& [object, role] : collected_) refs.push_back({object->id(), role});
+  return refs;
+}
+
+void handover_list::finish() noexcept {
+  for (const auto& [object, role] : collected_) object->stop_use(role);
+  collected_.clear();
+}
+
+}  // namespace cloister::detail

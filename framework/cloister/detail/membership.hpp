@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What makes an OS process a member of a node: its identity, its control socket to the hub, the objects attached here, and the
+// processes it started. There is at most one per process; `node` (first process) or the child's start-up owns it.
+//
+// The identity lies in a page that the kernel wipes in every fork (MADV_WIPEONFORK), so that a process forked by user code is
+// nobody: every operation on a mailbox loads the actor id from there, and 0 is the error `not_attached`.
+//
+// Threads: any. Blocks: requests that want an answer, until the hub gives it; if the hub is gone, so is this process (life pipe).
+#pragma once
+
+#include <cloister/deadline.hpp>
+#include <cloister/detail/attachment.hpp>
+#include <cloister/detail/handover.hpp>
+#include <cloister/detail/start_block.hpp>
+#include <cloister/error.hpp>
+#include <cloister/fd.hpp>
+#include <cloister/wire.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace cloister::detail {
+
+class child_link;
+
+struct identity_page {
+  std::uint16_t actor = 0;
+  std::uint32_t incarnation = 0;
+};
+inline identity_page* identity = nullptr;  // set once, before any thread can look
+
+/// This process's name in owner words; 0 if it belongs to no node or was forked behind the library's back.
+inline std::uint16_t self_actor() noexcept { return identity != nullptr ? identity->actor : 0; }
+
+/// Everything that goes along with a start request: the block, and what its handles need. Keeps the handles alive.
+struct start_request {
+  start_block block;
+  std::vector<object_handle> handles;
+  std::vector<owned_fd> fds;  // redirections first, then those among the arguments
+};
+
+class membership {
+ public:
+  membership(process_identity id, start_block self, owned_fd control, owned_fd life);
+  ~membership();
+  membership(const membership&) = delete;
+  membership& operator=(const membership&) = delete;
+
+  /// This process's membership. `require` throws `failure{not_attached}` where there is none, or in a process forked by user code.
+  static membership* current() noexcept;
+  static membership& require();
+
+  const process_identity& id() const noexcept { return id_; }
+  const start_block& self() const noexcept { return self_; }
+
+  // Objects.
+
+  /// Registers an object just made (with a number from next_object_id) with the hub. `options`: see registry.hpp.
+  std::shared_ptr<attachment> create(std::unique_ptr<slots> queue, std::uint32_t options);
+  std::shared_ptr<attachment> create(std::unique_ptr<ring> pipe);
+  std::uint64_t next_object_id() noexcept;
+  /// The attachment of an object that is held here already, or nullptr.
+  std::shared_ptr<attachment> find(std::uint64_t object);
+  /// Attaches what the hub (or a start) handed over together with its descriptor. Throws `failure`.
+  std::shared_ptr<attachment> attach(std::uint64_t object, owned_fd memory);
+
+  // Handles in messages (control.md of the design: pin before put, redeem before free).
+
+  std::uint64_t next_token() noexcept;
+  void pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins, std::span<const int> fds);
+  void placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens, std::uint64_t position);
+  void cancel(std::uint64_t carrier, std::span<const std::uint64_t> tokens) noexcept;
+  /// What a token names: an object's reference or a descriptor; `descriptor` is the object's memory or the sent file.
+  struct redeemed_handle { object_ref ref; owned_fd descriptor; };
+  redeemed_handle redeem(std::uint64_t carrier, std::uint64_t token);
+  owned_fd bell(std::uint64_t object, unsigned which);
+
+  /// A role's first use here, or its last; role 0: the attachment is gone.
+  void begin_use(object_ref ref) noexcept;
+  void end_use(object_ref ref) noexcept;
+
+  // Processes.
+
+  /// The request is as it was: a start that failed can be tried again.
+  std::shared_ptr<child_link> start(const start_request& request);
+  /// Forks this very process; `body` runs in the child, which ends with it. Never returns there.
+  /// `release` destroys this process's copy of the body; what it lets go of is the child's. `forced`: whatever threads there are.
+  std::shared_ptr<child_link> fork(const start_request& request, const std::function<void(const start_request&)>& body, const std::function<void()>& release, bool forced);
+  /// A descriptor that no forked process may keep: the first process's end of the life pipe.
+  void close_on_fork(int fd) noexcept { on_fork_ = fd; }
+  void signal(std::uint32_t incarnation, int signal, std::int64_t grace_ns) noexcept;
+  /// An exit channel for a process that somebody else started.
+  owned_fd watch(std::uint32_t incarnation);
+  void monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue);
+  void report_exception(const std::string& type, const std::string& text) noexcept;
+  void shut_down(bool now) noexcept;
+  /// Returns when the hub has acted on everything this process sent before.
+  void synchronise();
+  /// The children started here that have not been joined, oldest first.
+  std::vector<std::shared_ptr<child_link>> children();
+  /// At the end of this process: joins children that are no daemons, ends those that are.
+  void end_children() noexcept;
+
+ private:
+  std::shared_ptr<attachment> adopt(std::unique_ptr<slots> queue, std::unique_ptr<ring> pipe);
+  void remember(const std::shared_ptr<child_link>& link);
+  [[noreturn]] void run_fork(process_identity id, const start_request& what, owned_fd control, owned_fd go, const std::function<void(const start_request&)>& body);
+  void enter(process_identity id) noexcept;
+  static void after_user_fork() noexcept;
+
+  process_identity id_;
+  start_block self_;
+  owned_fd control_;
+  owned_fd life_;
+  int on_fork_ = -1;
+  std::atomic<std::uint32_t> serial_{0};
+  std::atomic<std::uint32_t> token_{0};
+
+  std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<attachment>> attached_;  // guarded by mutex_
+  std::vector<std::weak_ptr<child_link>> children_;                        // guarded by mutex_
+};
+
+/// The sink of handles for a start request, and the source in the child; both number handles in order.
+class start_handles final : public handle_sink {
+ public:
+  explicit start_handles(start_request& request) : request_(request) {}
+  std::uint64_t put_object(attachment& object, unsigned role) override;
+  std::uint64_t put_fd(int fd) override;
+
+ private:
+  start_request& request_;
+};
+
+}  // namespace cloister::detail

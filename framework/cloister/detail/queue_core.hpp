@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The part of a queue that does not know the message type.
+//
+// taken_message: taken from the queue and neither delivered nor given back; its destructor gives back. held_message: the same after it
+// became a lease, so that the queue's ring does not wait for it. Both belong to one thread of the process that took them.
+#pragma once
+
+#include <cloister/detail/mailbox.hpp>
+
+#include <optional>
+#include <string>
+
+namespace cloister {
+struct queue_options;
+}
+
+namespace cloister::detail {
+
+object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size);
+/// The attachment behind a handle. Throws `failure{invalid}` if there is none.
+attachment& object_of(const object_handle& handle);
+/// The attachment that a handle in a message names, for a codec: of that kind and message type, else `failure{wrong_type}`.
+object_handle queue_from_message(decoder& in, unsigned role, std::uint64_t fingerprint);
+void queue_to_message(encoder& out, const object_handle& handle, unsigned role);
+
+result<std::size_t> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until);
+void queue_close(attachment& q, bool now);
+bool queue_closed(const attachment& q);
+std::size_t queue_size(attachment& q);
+bool queue_full(attachment& q);
+std::optional<std::size_t> queue_capacity(const attachment& q);
+result<void> queue_join(attachment& q, deadline until);
+
+class held_message;
+
+class taken_message {
+ public:
+  /// `operation` is for the error's text.
+  static result<taken_message> take(attachment& q, const char* operation, deadline until);
+  static result<taken_message> take_dead(attachment& q);
+
+  /// Decodes it and makes it the caller's.
+  template <class T>
+  result<T> deliver();
+  /// Decodes it and keeps it on loan.
+  template <class T>
+  result<std::pair<held_message, T>> lease();
+
+ private:
+  friend class held_message;
+  taken_message(std::shared_ptr<attachment> q, taken taken, bool dead) : queue_(std::move(q)), taken_(std::move(taken)), dead_(dead) {}
+  template <class T>
+  result<T> decoded();
+  std::span<const std::byte> bytes();
+
+  std::shared_ptr<attachment> queue_;
+  taken taken_;  // gives back when destroyed
+  bool dead_;    // a dead letter: stays as it is until delivered
+};
+
+/// A message on loan: the lease of a queue's, or a dead letter. Its destructor gives it back.
+class held_message {
+ public:
+  static result<held_message> hold(taken_message&& message);
+  held_message(held_message&& other) noexcept;
+  held_message& operator=(held_message&& other) noexcept;
+  ~held_message() { give_back(); }
+
+  unsigned deliveries() const noexcept { return token_.redelivered; }
+  void ack();
+  void give_back() noexcept;
+
+ private:
+  held_message() = default;
+  std::shared_ptr<attachment> queue_;  // null once it is done with
+  lease_token token_;
+  taken dead_letter_;
+  bool is_dead_letter_ = false;
+};
+
+/// joinable_queue: leases held by this process until task_done, oldest first.
+void remember_unfinished(attachment& q, held_message message);
+void ack_oldest(attachment& q);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class T>
+result<T> taken_message::decoded() {
+  try {
+    if constexpr (is_flat<T>) {
+      if (taken_.size() == flat_size<T>) {
+        if (const auto in_place = taken_.view(); !in_place.empty()) return decode_from<T>(in_place);
+      }
+    }
+    return decode_message<T>(*queue_, bytes());
+  } catch (const failure& f) {
+    if (give_back_after(f.code())) taken_.give_back();
+    else taken_.deliver();  // nobody will ever be able to read it
+    return f.error();
+  }
+}
+
+template <class T>
+result<T> taken_message::deliver() {
+  auto value = decoded<T>();
+  if (value) taken_.deliver();
+  return value;
+}
+
+template <class T>
+result<std::pair<held_message, T>> taken_message::lease() {
+  auto value = decoded<T>();
+  if (!value) return value.error();
+  auto held = held_message::hold(std::move(*this));
+  if (!held) return held.error();
+  return std::pair<held_message, T>(*std::move(held), *std::move(value));
+}
+
+}  // namespace cloister::detail

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The start and the end of a started process, from the moment after fork or exec to _exit.
+#pragma once
+
+#include <cloister/detail/membership.hpp>
+#include <cloister/fd.hpp>
+
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace cloister::internal {
+
+/// The hub's part of what a new process is sent; the encoded start_block follows.
+struct child_header {
+  detail::process_identity identity;
+};
+
+/// Becomes the process that `block` (an encoded child_header and start_block) describes: arms the life pipe, says hello, applies limits, attaches
+/// the handles, runs the body, ends. `fds`: control socket, then what the block says. Nothing else that is open stays open.
+[[noreturn]] void child_main(std::span<const std::byte> block, std::vector<owned_fd> fds, owned_fd life);
+
+/// Makes the kernel kill this process when the first process of the node is gone. False if it is gone already.
+bool arm_life_pipe(int life, owned_fd& armed) noexcept;
+
+/// Runs the encoded body of a request in a fork of the process that made it.
+void run_encoded(const detail::start_request& request);
+
+/// Runs `body` as the body of this process, reports an exception, joins children, flushes, and ends the process.
+[[noreturn]] void run_and_exit(const std::function<void()>& body) noexcept;
+
+/// Applies the limits, environment and directory that `block` asks for. Throws `failure{not_started}`.
+void settle_in(const detail::start_block& block);
+
+/// A tag that everything this process starts inherits, also daemons that exec: an otherwise unused limit (see the hub's strays).
+void tag_process(std::uint32_t incarnation) noexcept;
+
+/// The signal dispositions of a started process: everything default, SIGINT ignored by a handler, SIGTERM asks to stop.
+void install_child_signals() noexcept;
+
+}  // namespace cloister::internal

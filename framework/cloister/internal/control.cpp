@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Datagrams with descriptors over AF_UNIX SEQPACKET sockets.
+#include <cloister/internal/control.hpp>
+
+#include <cerrno>
+#include <cstring>
+
+#include <sys/socket.h>
+
+namespace cloister::internal {
+
+std::pair<owned_fd, owned_fd> socket_pair(bool credentials) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    throw failure(errc::no_descriptors, std::string("control socket: ") + std::strerror(errno));
+  std::pair<owned_fd, owned_fd> pair{owned_fd(ends[0]), owned_fd(ends[1])};
+  const int on = 1;
+  if (credentials) static_cast<void>(::setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+  return pair;
+}
+
+bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking) noexcept {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors)];
+  iovec data{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    if (fds.size() > max_descriptors) {
+      errno = EINVAL;
+      return false;
+    }
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    std::memcpy(CMSG_DATA(header), fds.data(), sizeof(int) * fds.size());
+  }
+  for (;;) {
+    const auto n = ::sendmsg(fd, &message, MSG_NOSIGNAL | (blocking ? 0 : MSG_DONTWAIT));
+    if (n >= 0) return true;
+    if (errno != EINTR) return false;
+  }
+}
+
+receive_status receive_datagram(int fd, datagram& into) {
+  into.fds.clear();
+  into.truncated = false;
+  into.pid = 0;
+  into.bytes.resize(max_datagram);
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors) + CMSG_SPACE(sizeof(ucred))];
+  iovec data{into.bytes.data(), into.bytes.size()};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t n = 0;
+  // ECONNRESET: the peer ended without reading everything. It is told once, before what the peer had sent.
+  do n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (n < 0) {
+    into.bytes.clear();
+    return errno == EAGAIN || errno == EWOULDBLOCK ? receive_status::empty : receive_status::ended;
+  }
+  into.bytes.resize(static_cast<std::size_t>(n));
+  into.truncated = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_RIGHTS) {
+      const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (std::size_t i = 0; i < count; ++i) {
+        int received = -1;
+        std::memcpy(&received, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+        into.fds.emplace_back(received);
+      }
+    } else if (c->cmsg_type == SCM_CREDENTIALS) {
+      ucred credentials{};
+      std::memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
+      into.pid = credentials.pid;
+    }
+  }
+  return n == 0 && into.fds.empty() ? receive_status::ended : receive_status::received;
+}
+
+}  // namespace cloister::internal

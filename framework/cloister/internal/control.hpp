@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The control protocol: what processes, hub and launcher say to each other, one message a datagram (AF_UNIX, SEQPACKET).
+//
+//   process -> hub       `request`, wire-encoded, descriptors beside it; sent on the control socket, in program order
+//   hub -> process       never on the control socket. A request that wants an answer carries one end of a fresh socketpair
+//                        as its first descriptor; the answer comes there, and end-of-file means that the hub is gone
+//   hub <-> launcher     `launch_header` + start block down, `launcher_report` up
+//
+// Whatever arrives was written by another process: decoded with all bounds checked, numbers looked up, never trusted.
+#pragma once
+
+#include <cloister/detail/start_block.hpp>
+#include <cloister/error.hpp>
+#include <cloister/fd.hpp>
+#include <cloister/wire.hpp>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace cloister::internal {
+
+using detail::object_ref;
+
+/// The largest datagram on any control socket; larger arguments of a process travel in a memfd.
+inline constexpr std::size_t max_datagram = 64 * 1024;
+inline constexpr std::size_t max_inline_arguments = 16 * 1024;
+inline constexpr std::size_t max_descriptors = 250;  // SCM_MAX_FD is 253
+
+// Requests. `answer` says that descriptor 0 is the end of a socketpair on which the hub answers.
+
+/// A new object: descriptor 1 is its memfd, formatted by the sender, who holds it from now on. Answer = done.
+struct create_object { std::uint64_t object = 0; std::uint32_t options = 0; };
+/// One more, or one less, hold on an object (role 0), or use of it in a role.
+struct add_role { object_ref ref; };
+struct drop_role { object_ref ref; };
+/// A new process: descriptor 0 is its exit channel (see below), then the block's own descriptors.
+struct start_process { detail::start_block block; };
+/// Room for a process that the sender forks itself: answer = fork_grant + its control socket. Descriptor 1 is its exit channel.
+struct fork_process { detail::start_block block; };
+/// What a forked process gets in its own right of what its parent holds.
+struct fork_handover { std::uint32_t incarnation = 0; std::vector<object_ref> objects; };
+/// The first message of every started process, sent before anything else runs in it.
+struct hello {};
+/// A signal for a process that the sender started (or any, from the first process). SIGTERM is escalated after `grace_ns`, if positive.
+struct signal_process { std::uint32_t incarnation = 0; int signal = 0; std::int64_t grace_ns = 0; };
+/// Descriptor 1 becomes one more exit channel of that process. Answer = done.
+struct watch_process { std::uint32_t incarnation = 0; };
+/// An exit_notice is put into that queue when the process ends.
+struct monitor_process { std::uint32_t incarnation = 0; std::int32_t pid = 0; std::string name; object_ref queue; };
+/// Handles about to be put into a message of `carrier`: descriptors beside it belong, in order, to the pins with object 0.
+struct pin { std::uint64_t token = 0; object_ref ref; };
+struct pin_handles { std::uint64_t carrier = 0; std::uint32_t direction = 0; std::vector<pin> pins; };
+/// The message with those pins was committed there.
+struct place_pins { std::uint64_t carrier = 0; std::uint32_t direction = 0; std::vector<std::uint64_t> tokens; std::uint64_t position = 0; };
+/// It was not.
+struct cancel_pins { std::uint64_t carrier = 0; std::vector<std::uint64_t> tokens; };
+/// Answer = redeemed (+ descriptor). The sender has taken the message that carries the token and not yet freed it.
+struct redeem_pin { std::uint64_t carrier = 0; std::uint64_t token = 0; };
+/// Answer = ring_bell_answer + the bell's descriptor; descriptor 1 is an eventfd to use if the object has none yet.
+struct get_bell { std::uint64_t object = 0; std::uint32_t which = 0; };
+/// The exception that ended the sender's body.
+struct last_words { std::string type; std::string text; };
+/// The first process leaves: end daemons, wait for the others, then stop. `now`: end all.
+struct shut_down { bool now = false; };
+/// Answer = done, once everything sent before has been acted on.
+struct synchronise {};
+
+using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process, watch_process,
+                             monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words, shut_down, synchronise>;
+
+// Answers.
+struct done {};
+struct refused { errc code = errc::invalid; std::string text; };
+struct fork_grant { std::uint32_t incarnation = 0; std::uint16_t actor = 0; };
+struct redeemed { object_ref ref; };
+using answer = std::variant<done, refused, fork_grant, redeemed>;
+
+// What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended` only.
+struct started { std::uint32_t incarnation = 0; std::int32_t pid = 0; };
+struct ended { exit_status exit; };
+using exit_message = std::variant<started, refused, ended>;
+
+// Hub <-> launcher. Fixed layout: the launcher neither allocates nor decodes.
+enum class launch_method : std::uint32_t { fork, exec };
+struct launch_header {
+  std::uint32_t incarnation;
+  launch_method method;
+};
+enum class report_kind : std::uint32_t { launched, failed, ended, stray };
+struct launcher_report {
+  report_kind kind;
+  std::uint32_t incarnation;  // launched, failed
+  std::int32_t pid;
+  std::int32_t value;  // failed: errno; ended: wait status
+};
+
+// Datagrams with descriptors.
+
+struct datagram {
+  std::vector<std::byte> bytes;
+  std::vector<owned_fd> fds;
+  pid_t pid = 0;           // of the sending process, by the kernel's word, if the socket passes credentials
+  bool truncated = false;  // descriptors were lost: the table of this process is full
+};
+enum class receive_status { received, empty, ended };
+
+/// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws `failure{no_descriptors}`.
+std::pair<owned_fd, owned_fd> socket_pair(bool credentials = false);
+/// Sends one datagram. False if the peer is gone or (non-blocking) the socket is full: errno says which. Never raises SIGPIPE.
+bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept;
+/// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking.
+receive_status receive_datagram(int fd, datagram& into);
+
+}  // namespace cloister::internal

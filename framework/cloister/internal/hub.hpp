@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The hub: the node's one thread that sees every death. It registers objects and processes, has the launcher start what was asked for,
+// passes descriptors, and when a process is dead (readable pidfd: a proof, never a time-out) repairs what it used and tells who waits.
+//
+// Owner: the node, in the first process. It never waits for a process: it reads without blocking and writes single answers into
+// fresh sockets. It runs no user code. Order at a death: status, the dead one's socket to the end, repair of all mailboxes for all the dead at
+// once, then the exit channels; so whoever sees the end finds everything put right.
+#pragma once
+
+#include <cloister/fd.hpp>
+#include <cloister/internal/control.hpp>
+#include <cloister/internal/launcher.hpp>
+#include <cloister/internal/registry.hpp>
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace cloister::internal {
+
+/// What an epoll event of the hub is about: the incarnation in the low half of its data, this above.
+enum class event_source : std::uint64_t { control, pidfd, launcher, wake };
+constexpr std::uint64_t event_key(event_source s, std::uint32_t incarnation = 0) { return static_cast<std::uint64_t>(s) << 32 | incarnation; }
+
+/// After a proven death: how long the launcher may take to tell the status, before it counts as unknown.
+inline constexpr std::int64_t status_patience_ns = 1'000'000'000;
+
+class hub {
+ public:
+  /// `launcher`: its socket to the hub (may be empty: the first start executes one), its context for executing it again.
+  hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_fd first_process);
+  ~hub();
+  hub(const hub&) = delete;
+  hub& operator=(const hub&) = delete;
+
+  /// From a signal handler of the first process: the node is stopping. Async-signal-safe.
+  void interrupt() noexcept;
+  /// Waits until every process has ended, after shut_down was requested on the first process's control socket.
+  void join();
+
+ private:
+  struct monitor { std::uint64_t queue = 0; std::string name; std::int32_t pid = 0; };
+  struct member {
+    detail::process_identity identity;
+    std::string name;
+    bool daemon = false;
+    bool asked_to_end = false;       // its abnormal exit is no news
+    bool forked = false;             // forked by its parent, not by the launcher
+    bool said_hello = false;
+    pid_t pid = 0;
+    owned_fd pidfd, control;
+    bool pidfd_readable = false;
+    std::int64_t dead_since = 0;     // when the pidfd became readable; the status may take a moment longer
+    std::optional<int> wait_status;
+    std::optional<last_words> words;
+    std::int64_t shutdown_ns = 0;
+    std::int64_t kill_at = 0;        // escalation of a SIGTERM; 0: none
+    std::vector<owned_fd> exit_channels;
+    std::vector<monitor> monitors;
+  };
+  struct pending_start {
+    std::uint32_t incarnation = 0;
+    launch_method method = launch_method::fork;
+    std::vector<std::byte> bytes;    // launch_header and block
+    std::vector<owned_fd> fds;
+  };
+  struct unknown_pin { std::uint32_t by = 0; redeem_pin what; owned_fd to; };
+  struct waiting_notice { std::uint64_t queue = 0; std::vector<std::byte> bytes; };
+
+  void run();
+  std::int64_t next_timer(std::int64_t now) const;
+  void on_timer(std::int64_t now);
+  void read_requests(member& from, bool to_the_end = false);
+  void drain_all();  // whatever was sent before this call has been acted on after it
+  void act(member& from, request& what, datagram& d);
+  bool try_redeem(std::uint32_t by, const redeem_pin& what, owned_fd& to, bool last_word);
+  void answer_unknown_pins();
+  void control_ended(member& m);
+
+  // hub_processes.cpp
+  void start(member& by, start_process& what, datagram& d);
+  void prepare_fork(member& by, fork_process& what, datagram& d);
+  member& add_member(const member& by, const detail::start_block& block);
+  void pump_launches();
+  bool ensure_launcher();
+  void read_reports();
+  void launcher_ended();
+  void launched(member& m, pid_t pid, owned_fd pidfd);
+  void start_failed(member& m, errc code, const std::string& text);
+  void stray(pid_t pid);
+  void end_strays_of(std::uint32_t incarnation);
+  void look_at_adopted(bool all = false);
+  void take_status(pid_t pid, int status);
+  void signal(member& m, int signal, std::int64_t grace_ns);
+  void note_pidfd(member& m);
+  void reap_here(member& m);
+  void bury_the_dead();
+  exit_status status_of(const member& m) const;
+  exit_status past_exit(std::uint32_t incarnation) const;
+  void announce(member& m, const exit_status& exit);
+  void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
+  void begin_shutdown(bool now);
+  void log_line(const member& m, const std::string& what) const;
+  std::uint16_t free_actor();
+  void watch(int fd, std::uint64_t key);
+
+  // constant after construction
+  const launcher_context context_;
+  const owned_fd epoll_, wake_;
+  // the hub's thread only
+  owned_fd launcher_;
+  pid_t launcher_pid_ = 0;
+  std::map<std::uint32_t, std::unique_ptr<member>> members_;   // by incarnation; 1 is the first process
+  std::unordered_map<pid_t, std::uint32_t> by_pid_;
+  std::unordered_map<pid_t, std::uint32_t> strays_;            // pid -> incarnation it came from
+  std::unordered_map<pid_t, int> early_status_;                // of processes whose launch was not reported yet
+  std::deque<std::pair<std::uint32_t, exit_status>> past_;     // the last thousand ends, for those who ask late
+  std::deque<pending_start> to_launch_;
+  std::map<std::uint32_t, pending_start> launching_;
+  std::vector<std::uint16_t> free_actors_;
+  std::uint32_t last_incarnation_ = 1;
+  std::uint16_t last_actor_ = 1;
+  std::deque<waiting_notice> notices_;
+  std::vector<unknown_pin> unknown_pins_;                      // redemptions to be tried again after everybody was heard
+  registry objects_;
+  bool adopts_ = false;         // the first process may have children that the launcher does not reap
+  bool adopted_left_ = false;   // and has some that are no members
+  bool shutting_down_ = false;  // nothing new is started
+  bool leaving_ = false;        // the first process waits for the hub's end
+  std::int64_t next_look_ = 0;
+  // any thread
+  std::atomic<bool> interrupted_{false};
+  std::thread thread_;
+};
+
+}  // namespace cloister::internal

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The hub's part for processes: starting them through the launcher, learning of their deaths, and what follows from a death.
+#include <cloister/internal/hub.hpp>
+
+#include <cloister/deadline.hpp>
+#include <cloister/internal/child.hpp>
+#include <cloister/log.hpp>
+#include <cloister/place.hpp>
+#include <cloister/monitor.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <cstring>
+
+#include <fcntl.h>
+#include <dirent.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace cloister::internal {
+namespace {
+
+constexpr std::size_t launches_at_once = 16;  // bounds descriptors in flight
+constexpr std::size_t past_exits_kept = 1024;
+
+int send_signal(const owned_fd& pidfd, int signal) noexcept {
+  return pidfd ? static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)) : -1;
+}
+
+// The incarnation that a process, or something it was started by, was given (see child_main); 0 if it has none.
+std::uint32_t tag_of(pid_t pid) noexcept {
+  rlimit tag{};
+  if (::prlimit(pid, RLIMIT_LOCKS, nullptr, &tag) != 0 || tag.rlim_cur == RLIM_INFINITY) return 0;
+  return static_cast<std::uint32_t>(tag.rlim_cur);
+}
+
+// The status of a process that somebody else has reaped, from kernels that keep it (6.15). Layout: linux/pidfd.h, PIDFD_INFO_SIZE_VER0.
+std::optional<int> status_by_kernel(const owned_fd& pidfd) noexcept {
+  struct { std::uint64_t mask, cgroup; std::uint32_t ids[11]; std::int32_t exit_code; } info{};
+  static_assert(sizeof info == 64);
+  constexpr std::uint64_t exit_wanted = 8;
+  info.mask = exit_wanted;
+  if (::ioctl(pidfd.get(), _IOWR(0xFF, 11, decltype(info)), &info) != 0 || (info.mask & exit_wanted) == 0) return {};
+  return info.exit_code;
+}
+
+}  // namespace
+
+void hub::log_line(const member& m, const std::string& what) const {
+  if (current_log_level() > log_level::info) return;
+  detail::log(log_level::info, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") " + what);
+}
+
+std::uint16_t hub::free_actor() {
+  if (!free_actors_.empty()) {
+    const auto actor = free_actors_.back();
+    free_actors_.pop_back();
+    return actor;
+  }
+  return last_actor_ < 65000 ? ++last_actor_ : std::uint16_t{0};
+}
+
+hub::member& hub::add_member(const member& by, const detail::start_block& block) {
+  const auto actor = free_actor();
+  if (actor == 0) throw failure(errc::not_started, "process '" + block.name + "' start: the node has 65000 processes already");
+  auto m = std::make_unique<member>();
+  m->identity = {++last_incarnation_, actor, by.identity.incarnation, by.pid};
+  m->name = block.name.empty() ? "process-" + std::to_string(m->identity.incarnation) : block.name;
+  m->daemon = block.daemon;
+  m->shutdown_ns = block.shutdown_ns;
+  return *members_.emplace(m->identity.incarnation, std::move(m)).first->second;
+}
+
+void hub::start(member& by, start_process& what, datagram& d) {
+  auto& block = what.block;
+  if (d.fds.empty()) return;  // no exit channel: nobody to tell
+  owned_fd exit_channel = std::move(d.fds[0]);
+  const auto refuse = [&](errc code, const std::string& text) {
+    static_cast<void>(send_datagram(exit_channel.get(), encode(exit_message{refused{code, text}}), {}, false));
+  };
+  const std::string title = "process '" + block.name + "' start: ";
+  if (shutting_down_) return refuse(errc::interrupted, title + "the node is shutting down");
+  if (d.truncated) return refuse(errc::no_descriptors, title + "the node's first process has no descriptor left");
+  for (const auto& ref : block.objects) {
+    if (!objects_.holds(by.identity.incarnation, ref.object)) return refuse(errc::gone, title + "a handle among its arguments names no object of its starter");
+  }
+  const std::size_t own = static_cast<std::size_t>(block.has_arguments_fd) + static_cast<std::size_t>(block.has_stdout) +
+                          static_cast<std::size_t>(block.has_stderr) + block.descriptors;
+  if (d.fds.size() != own + 1 || own + 1 + block.objects.size() > max_descriptors)
+    return refuse(errc::invalid, title + "more handles and descriptors than " + std::to_string(max_descriptors) + " among its arguments");
+
+  pending_start pending;
+  try {
+    auto [ours, theirs] = socket_pair(true);
+    static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
+    pending.fds.push_back(std::move(theirs));
+    for (std::size_t i = 1; i < d.fds.size(); ++i) pending.fds.push_back(std::move(d.fds[i]));
+    for (const auto& ref : block.objects) {
+      pending.fds.push_back(objects_.memory_of(ref.object));
+      if (!pending.fds.back()) throw failure(errc::no_descriptors, title + "the node's first process has no descriptor left");
+    }
+    auto& m = add_member(by, block);
+    block.name = m.name;
+    m.control = std::move(ours);
+    m.exit_channels.push_back(std::move(exit_channel));
+    for (const auto& ref : block.objects) objects_.give(by.identity.incarnation, m.identity.incarnation, ref);
+    pending.incarnation = m.identity.incarnation;
+    pending.method = static_cast<start_method>(block.method) == start_method::spawn ? launch_method::exec : launch_method::fork;
+    const launch_header header{pending.incarnation, pending.method};
+    const auto head = std::as_bytes(std::span(&header, 1));
+    const auto body = encode(std::tuple{child_header{m.identity}, std::move(block)});
+    pending.bytes.assign(head.begin(), head.end());
+    pending.bytes.insert(pending.bytes.end(), body.begin(), body.end());
+    watch(m.control.get(), event_key(event_source::control, m.identity.incarnation));
+  } catch (const failure& f) {
+    return refuse(f.code(), f.what());
+  }
+  if (pending.bytes.size() > max_datagram) {
+    start_failed(*members_.at(pending.incarnation), errc::too_large, title + "its name, directory and environment are longer than 40 KiB");
+    return;
+  }
+  to_launch_.push_back(std::move(pending));
+}
+
+void hub::pump_launches() {
+  while (!to_launch_.empty() && launching_.size() < launches_at_once) {
+    if (!ensure_launcher()) return;
+    auto pending = std::move(to_launch_.front());
+    to_launch_.pop_front();
+    std::vector<int> fds;
+    for (const auto& fd : pending.fds) fds.push_back(fd.get());
+    if (!send_datagram(launcher_.get(), pending.bytes, fds, false)) {
+      const int why = errno;
+      to_launch_.push_front(std::move(pending));
+      if (why == EAGAIN || (why == ETOOMANYREFS && !launching_.empty())) return;  // when a report has come, again
+      if (why == ETOOMANYREFS) {
+        start_failed(*members_.at(to_launch_.front().incarnation), errc::no_descriptors, "process start: too many descriptors are under way");
+        to_launch_.pop_front();
+        continue;
+      }
+      read_reports();  // to their end: what it said before it ended still counts
+      if (launcher_) launcher_ended();
+      continue;
+    }
+    launching_.emplace(pending.incarnation, std::move(pending));
+  }
+}
+
+bool hub::ensure_launcher() {
+  if (launcher_) return true;
+  try {
+    auto [ours, theirs] = socket_pair();
+    auto context = context_;
+    context.socket = theirs.get();
+    launcher_pid_ = execute_launcher(context);
+    static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
+    launcher_ = std::move(ours);
+    watch(launcher_.get(), event_key(event_source::launcher));
+    return true;
+  } catch (const failure& f) {
+    const std::string text = f.what();
+    while (!to_launch_.empty()) {
+      const auto incarnation = to_launch_.front().incarnation;
+      to_launch_.pop_front();
+      if (const auto m = members_.find(incarnation); m != members_.end()) start_failed(*m->second, f.code(), text);
+    }
+    return false;
+  }
+}
+
+void hub::read_reports() {
+  datagram d;
+  while (launcher_) {
+    const auto status = receive_datagram(launcher_.get(), d);
+    if (status == receive_status::empty) return;
+    if (status == receive_status::ended || d.bytes.size() != sizeof(launcher_report)) return launcher_ended();
+    launcher_report report{};
+    std::memcpy(&report, d.bytes.data(), sizeof report);
+    const auto found = members_.find(report.incarnation);
+    switch (report.kind) {
+      case report_kind::launched:
+        launching_.erase(report.incarnation);
+        if (found != members_.end()) launched(*found->second, report.pid, d.fds.empty() ? owned_fd() : std::move(d.fds[0]));
+        break;
+      case report_kind::failed:
+        launching_.erase(report.incarnation);
+        if (found != members_.end())
+          start_failed(*found->second, report.value == ENOMEM ? errc::no_memory : report.value == EMFILE || report.value == ENFILE ? errc::no_descriptors : errc::not_started,
+                       "process '" + found->second->name + "' start: fork: " + std::strerror(report.value));
+        break;
+      case report_kind::ended: take_status(report.pid, report.value); break;
+      case report_kind::stray: stray(report.pid); break;
+    }
+  }
+}
+
+void hub::launcher_ended() {
+  launcher_.reset();
+  if (launcher_pid_ > 0) {
+    int status = 0;
+    ::kill(launcher_pid_, SIGKILL);
+    ::waitpid(launcher_pid_, &status, 0);
+    if (!shutting_down_) detail::log(log_level::info, "the launcher ended: the next start revives it");
+    launcher_pid_ = 0;
+  }
+  adopts_ = true;
+  // Starts under way: whoever said hello is running, and the kernel told who it is. The others are started again: should one of them
+  // have been forked after all, its hello finds no reader and it ends without having run anything.
+  for (auto& [incarnation, pending] : launching_) {
+    const auto found = members_.find(incarnation);
+    if (found == members_.end()) continue;
+    auto& m = *found->second;
+    read_requests(m, true);
+    if (m.said_hello) {
+      launched(m, m.pid, owned_fd(static_cast<int>(::syscall(SYS_pidfd_open, m.pid, 0))));
+      continue;
+    }
+    static_cast<void>(::shutdown(m.control.get(), SHUT_RD));
+    read_requests(m, true);
+    if (m.said_hello) {  // in between: it runs, but cannot be heard
+      ::kill(m.pid, SIGKILL);
+      start_failed(m, errc::not_started, "process '" + m.name + "' start: the launcher ended meanwhile");
+      continue;
+    }
+    try {
+      auto [ours, theirs] = socket_pair(true);
+      static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
+      m.control = std::move(ours);
+      pending.fds[0] = std::move(theirs);
+      watch(m.control.get(), event_key(event_source::control, incarnation));
+      to_launch_.push_front(std::move(pending));
+    } catch (const failure& f) {
+      start_failed(m, f.code(), f.what());
+    }
+  }
+  launching_.clear();
+}
+
+void hub::launched(member& m, pid_t pid, owned_fd pidfd) {
+  m.pid = pid;
+  m.pidfd = std::move(pidfd);
+  by_pid_[pid] = m.identity.incarnation;
+  if (m.forked && m.identity.parent == 1) adopts_ = true;
+  if (m.pidfd) watch(m.pidfd.get(), event_key(event_source::pidfd, m.identity.incarnation));
+  exit_message word = started{m.identity.incarnation, pid};
+  if (!m.pidfd && !m.forked) word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
+  if (!m.exit_channels.empty()) static_cast<void>(send_datagram(m.exit_channels.front().get(), encode(word), {}, false));
+  log_line(m, "started");
+  if (const auto early = early_status_.find(pid); early != early_status_.end()) {
+    m.wait_status = early->second;
+    early_status_.erase(early);
+  }
+  if (!m.pidfd) {  // no descriptor for the proof: it cannot be watched, so it cannot run
+    if (!m.wait_status) ::kill(pid, SIGKILL);
+    m.asked_to_end = true;
+    if (m.wait_status) note_pidfd(m);
+  }
+  if (!m.control) send_signal(m.pidfd, SIGKILL);  // its socket ended already
+  if (!members_.contains(m.identity.parent)) {    // its starter died meanwhile
+    m.asked_to_end = true;
+    send_signal(m.pidfd, SIGKILL);
+  } else if (shutting_down_) signal(m, SIGTERM, m.shutdown_ns);
+}
+
+void hub::start_failed(member& m, errc code, const std::string& text) {
+  for (auto& channel : m.exit_channels) static_cast<void>(send_datagram(channel.get(), encode(exit_message{refused{code, text}}), {}, false));
+  const dead_process dead{m.identity.incarnation, m.identity.actor, exit_status{}};
+  objects_.bury(std::span(&dead, 1));
+  free_actors_.push_back(m.identity.actor);
+  members_.erase(m.identity.incarnation);
+}
+
+void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
+  if (d.fds.size() < 2) return;
+  owned_fd reply = std::move(d.fds[0]);
+  const auto answer_it = [&](const answer& a, int fd = -1) {
+    static_cast<void>(send_datagram(reply.get(), encode(a), fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false));
+  };
+  try {
+    if (shutting_down_) throw failure(errc::interrupted, "process '" + what.block.name + "' start: the node is shutting down");
+    auto [ours, theirs] = socket_pair(true);
+    static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
+    auto& m = add_member(by, what.block);
+    m.forked = true;
+    m.control = std::move(ours);
+    m.exit_channels.push_back(std::move(d.fds[1]));
+    objects_.copy_holds(by.identity.incarnation, m.identity.incarnation);
+    watch(m.control.get(), event_key(event_source::control, m.identity.incarnation));
+    answer_it(fork_grant{m.identity.incarnation, m.identity.actor}, theirs.get());
+  } catch (const failure& f) {
+    answer_it(refused{f.code(), f.what()});
+  }
+}
+
+void hub::signal(member& m, int signal, std::int64_t grace_ns) {
+  send_signal(m.pidfd, signal);
+  if (signal == SIGTERM && grace_ns > 0) m.kill_at = deadline::now() + grace_ns;
+}
+
+void hub::take_status(pid_t pid, int status) {
+  strays_.erase(pid);
+  const auto found = by_pid_.find(pid);
+  if (found == by_pid_.end()) {
+    // A stray's end, or that of a process forked by its parent whose hello has not been read yet.
+    const bool expected = std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m.second->forked && !m.second->pidfd; });
+    if (expected) early_status_[pid] = status;
+    else early_status_.clear();
+    return;
+  }
+  auto& m = *members_.at(found->second);
+  m.wait_status = status;
+  note_pidfd(m);  // it was reaped: as good a proof
+}
+
+void hub::note_pidfd(member& m) {
+  if (m.pidfd_readable) return;
+  m.pidfd_readable = true;
+  m.dead_since = deadline::now();
+  if (m.pidfd) static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, m.pidfd.get(), nullptr));
+}
+
+void hub::reap_here(member& m) {
+  // Children of a launcher that died, and those that the first process forked itself, are the first process's children.
+  siginfo_t info{};
+  if (!m.pidfd) return;
+  if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(m.pidfd.get()), &info, WEXITED | WNOHANG) == 0) {
+    if (info.si_pid != 0) m.wait_status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+  } else {
+    m.wait_status = status_by_kernel(m.pidfd);  // reaped by a launcher that ended before it could tell
+  }
+}
+
+exit_status hub::status_of(const member& m) const {
+  if (m.wait_status) {
+    const int s = *m.wait_status;
+    if (WIFSIGNALED(s)) return exit_status::signaled(WTERMSIG(s));
+    if (m.words && WEXITSTATUS(s) == 1) return exit_status::threw(m.words->type, m.words->text);
+    return exit_status::exited(WEXITSTATUS(s));
+  }
+  return m.words ? exit_status::threw(m.words->type, m.words->text) : exit_status{};
+}
+
+void hub::bury_the_dead() {
+  const auto now = deadline::now();
+  std::vector<member*> gone, unborn;
+  for (auto& [incarnation, m] : members_) {
+    if (m->forked && !m->control && !m->said_hello) unborn.push_back(m.get());  // was to be forked by its parent, and never said hello
+    if (!m->pidfd_readable) continue;
+    if (!m->wait_status) reap_here(*m);
+    if (m->wait_status || now >= m->dead_since + status_patience_ns) gone.push_back(m.get());
+  }
+  for (auto* m : unborn) start_failed(*m, errc::not_started, "process '" + m->name + "' start: it ended before it began");
+  if (gone.empty()) return;
+  std::vector<dead_process> dead;
+  for (auto* m : gone) {
+    read_requests(*m, true);  // what it sent before it died is acted on before its death is
+    dead.push_back({m->identity.incarnation, m->identity.actor, status_of(*m)});
+  }
+  objects_.bury(dead);
+  for (std::size_t i = 0; i < gone.size(); ++i) announce(*gone[i], dead[i].exit);
+  for (const auto& d : dead) {
+    // Its children end with it: if it ended normally it has joined them, so these are what a death left behind.
+    for (auto& [incarnation, m] : members_) {
+      if (m->identity.parent != d.incarnation) continue;
+      m->asked_to_end = true;
+      send_signal(m->pidfd, SIGKILL);
+    }
+    end_strays_of(d.incarnation);
+    const auto m = members_.find(d.incarnation);
+    if (const auto p = by_pid_.find(m->second->pid); p != by_pid_.end() && p->second == d.incarnation) by_pid_.erase(p);  // else: used again
+    free_actors_.push_back(d.actor);
+    members_.erase(m);
+  }
+  if (adopts_) look_at_adopted();
+}
+
+void hub::announce(member& m, const exit_status& exit) {
+  if (!exit.success() && !m.asked_to_end && !shutting_down_) {
+    detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text());
+  } else {
+    log_line(m, "ended: " + exit.text());
+  }
+  for (auto& channel : m.exit_channels) {
+    static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{exit}}), {}, false));
+    static_cast<void>(::shutdown(channel.get(), SHUT_RDWR));  // end-of-file also where a forked process keeps a copy of it
+  }
+  for (const auto& to : m.monitors) notify(to, m.identity.incarnation, exit);
+  past_.emplace_back(m.identity.incarnation, exit);
+  if (past_.size() > past_exits_kept) past_.pop_front();
+}
+
+void hub::notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit) {
+  auto bytes = encode(exit_notice{{incarnation, to.pid, to.name}, exit});
+  if (objects_.deliver(to.queue, bytes) == errc::would_block) notices_.push_back({to.queue, std::move(bytes)});
+}
+
+exit_status hub::past_exit(std::uint32_t incarnation) const {
+  const auto found = std::find_if(past_.begin(), past_.end(), [&](const auto& p) { return p.first == incarnation; });
+  return found == past_.end() ? exit_status{} : found->second;
+}
+
+void hub::stray(pid_t pid) {
+  if (by_pid_.contains(pid)) return;
+  const auto origin = tag_of(pid);
+  if (origin == 0) return;
+  strays_[pid] = origin;
+  if (!members_.contains(origin)) end_strays_of(origin);
+}
+
+void hub::end_strays_of(std::uint32_t incarnation) {
+  for (auto it = strays_.begin(); it != strays_.end();) {
+    if (it->second != incarnation) {
+      ++it;
+      continue;
+    }
+    // The pid is looked at again through a descriptor of the process, so that it cannot be another one by now.
+    const owned_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, it->first, 0)));
+    if (pidfd && tag_of(it->first) == incarnation) send_signal(pidfd, SIGKILL);
+    it = strays_.erase(it);
+  }
+}
+
+// Children of the first process that are no members: what a launcher that ended, or a process that forked itself, left behind. They carry
+// their origin's tag (whatever the program itself forked does not). Zombies are reaped, the others end with their origin.
+void hub::look_at_adopted(bool all) {
+  adopted_left_ = false;
+  DIR* tasks = ::opendir("/proc/self/task");
+  while (const dirent* task = tasks != nullptr ? ::readdir(tasks) : nullptr) {
+    std::ifstream list("/proc/self/task/" + std::string(task->d_name) + "/children");
+    for (pid_t pid = 0; list >> pid;) {
+      const auto origin = tag_of(pid);
+      if (origin == 0 || pid == launcher_pid_ || by_pid_.contains(pid)) continue;
+      adopted_left_ = true;
+      const auto m = members_.find(origin);
+      if (m != members_.end() && m->second->forked && !m->second->said_hello) continue;  // its hello is on its way
+      if (::waitpid(pid, nullptr, WNOHANG) == pid) continue;
+      if (all || !members_.contains(origin)) ::kill(pid, SIGKILL);  // a child that only we can reap: it is still the same process
+      if (all) ::waitpid(pid, nullptr, 0);
+    }
+  }
+  if (tasks != nullptr) ::closedir(tasks);
+}
+
+void hub::begin_shutdown(bool now) {
+  shutting_down_ = true;
+  for (auto& [incarnation, m] : members_) {
+    if (incarnation == 1 || (!now && !m->daemon)) continue;
+    m->asked_to_end = true;
+    signal(*m, SIGTERM, m->shutdown_ns > 0 ? m->shutdown_ns : 1);
+  }
+}
+
+}  // namespace cloister::internal

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The hub's book of objects. The handles that travel inside messages are in pins.cpp.
+#include <cloister/internal/registry_record.hpp>
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace cloister::internal {
+
+registry::registry(drain_all drain) : drain_(std::move(drain)) {}
+registry::~registry() = default;
+
+registry::record* registry::find(std::uint64_t object) const {
+  const auto found = objects_.find(object);
+  return found == objects_.end() ? nullptr : found->second.get();
+}
+
+void registry::record::ring_bell(void* eventfd) noexcept {
+  const auto& bell = *static_cast<const owned_fd*>(eventfd);
+  const std::uint64_t one = 1;
+  if (bell) static_cast<void>(!::write(bell.get(), &one, sizeof one));
+}
+
+owned_fd registry::record::memory_copy() const {
+  return owned_fd(::fcntl(queue ? queue->fd() : pipe->fd(), F_DUPFD_CLOEXEC, 3));
+}
+
+result<void> registry::create(std::uint32_t by, std::uint64_t object, std::uint32_t options, owned_fd memory) {
+  if (object >> 32 != by || objects_.contains(object)) return {errc::invalid, "create: an object number that is not the creator's to give"};
+  auto r = std::make_unique<record>();
+  r->id = object;
+  r->options = options;
+  auto mapped = detail::memory::attach(std::move(memory), "object");
+  if (!mapped) return mapped.error();
+  const auto ringer = [&](unsigned which) { return detail::bell_ringer{&record::ring_bell, &r->bells[which]}; };
+  if (const auto header = detail::object_header::read(*mapped, detail::object_kind::queue)) {
+    auto attached = detail::slots::attach(*std::move(mapped), header->fingerprints[0]);
+    if (!attached) return attached.error();
+    r->queue = *std::move(attached);
+    r->queue->set_ringers(ringer(0), ringer(1));
+  } else {
+    auto attached = detail::ring::attach(*std::move(mapped));
+    if (!attached) return attached.error();
+    r->pipe = *std::move(attached);
+    for (const unsigned direction : {0U, 1U}) r->pipe->set_ringers(direction, ringer(2 * direction), ringer(2 * direction + 1));
+  }
+  r->holders[by].holds = 1;
+  held_[by].push_back(object);
+  objects_.emplace(object, std::move(r));
+  return {};
+}
+
+bool registry::holds(std::uint32_t who, std::uint64_t object) const {
+  const auto* r = find(object);
+  return r != nullptr && r->holders.contains(who);
+}
+
+void registry::give(std::uint32_t by, std::uint32_t who, object_ref ref) {
+  auto* r = find(ref.object);
+  if (r == nullptr || !r->holders.contains(by)) return;
+  auto& h = r->holders[who];
+  if (h.holds == 0) {
+    h.holds = 1;
+    held_[who].push_back(ref.object);
+  }
+  use(who, ref);
+}
+
+void registry::use(std::uint32_t who, object_ref ref) {
+  auto* r = find(ref.object);
+  if (r == nullptr || ref.role == 0 || ref.role > 2) return;
+  const auto h = r->holders.find(who);
+  if (h == r->holders.end() || h->second.roles[ref.role - 1]) return;
+  h->second.roles[ref.role - 1] = true;
+  ++r->roles[ref.role - 1];
+}
+
+void registry::drop(std::uint32_t who, object_ref ref) {
+  auto* r = find(ref.object);
+  if (r == nullptr || ref.role > 2) return;
+  const auto h = r->holders.find(who);
+  if (h == r->holders.end()) return;
+  if (ref.role == 0) {
+    if (--h->second.holds == 0) {
+      forget_holder(*r, who, nullptr);
+      end_if_unused(ref.object);
+    }
+  } else if (h->second.roles[ref.role - 1]) {
+    h->second.roles[ref.role - 1] = false;
+    unuse_role(*r, ref.role, nullptr);
+  }
+}
+
+void registry::copy_holds(std::uint32_t from, std::uint32_t to) {
+  const auto list = held_.find(from);
+  if (list == held_.end()) return;
+  for (const auto object : std::vector(list->second)) {
+    auto* r = find(object);
+    if (r == nullptr || !r->holders.contains(from) || r->holders.contains(to)) continue;
+    r->holders[to].holds = 1;
+    held_[to].push_back(object);
+  }
+}
+
+owned_fd registry::memory_of(std::uint64_t object) const {
+  const auto* r = find(object);
+  return r == nullptr ? owned_fd() : r->memory_copy();
+}
+
+// One user of a role less. `died`: how, if it was a death.
+void registry::unuse_role(record& r, unsigned role, const exit_status* died) {
+  if (--r.roles[role - 1] > 0) return;
+  if (r.queue) {
+    if (role == detail::sink_role && (r.options & close_with_last_sink) != 0) r.queue->close(detail::hub_actor, detail::close_mode::drain);
+  } else {
+    r.pipe->set_end_state(role - detail::end_a, died != nullptr ? detail::end_state::dead : detail::end_state::closed,
+                          died != nullptr ? *died : exit_status{});
+  }
+}
+
+void registry::forget_holder(record& r, std::uint32_t who, const exit_status* died) {
+  const auto h = r.holders.find(who);
+  for (unsigned role = 1; role <= 2; ++role) {
+    if (h->second.roles[role - 1]) unuse_role(r, role, died);
+  }
+  r.holders.erase(h);
+  auto& list = held_[who];
+  std::erase(list, r.id);
+  if (list.empty()) held_.erase(who);
+}
+
+void registry::end_if_unused(std::uint64_t object) {
+  auto* r = find(object);
+  if (r == nullptr || !r->holders.empty()) return;
+  if (r->pinned > 0) {
+    // Named by messages only: does any process hold a mailbox through which those can be reached? Mailboxes that only
+    // name each other are unreachable.
+    std::vector<record*> reachable;
+    for (auto& [id, other] : objects_) {
+      other->marked = !other->holders.empty();
+      if (other->marked) reachable.push_back(other.get());
+    }
+    while (!reachable.empty()) {
+      auto* from = reachable.back();
+      reachable.pop_back();
+      for (const auto& c : from->pins) {
+        auto* to = find(c.ref.object);
+        if (to != nullptr && !to->marked) {
+          to->marked = true;
+          reachable.push_back(to);
+        }
+      }
+    }
+    if (r->marked) return;
+  }
+  auto ended = std::move(objects_.extract(object).mapped());
+  for (auto& c : ended->pins) unpin(c);
+}
+
+void registry::bury(std::span<const dead_process> dead) {
+  // Every mailbox that any of them was attached to, once, for all of them.
+  std::vector<std::uint64_t> touched;
+  for (const auto& d : dead) {
+    if (const auto list = held_.find(d.incarnation); list != held_.end()) touched.insert(touched.end(), list->second.begin(), list->second.end());
+  }
+  std::sort(touched.begin(), touched.end());
+  touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+  for (const auto object : touched) {
+    auto* r = find(object);
+    if (r == nullptr) continue;
+    std::vector<std::uint16_t> actors;
+    for (const auto& d : dead) {
+      if (r->holders.contains(d.incarnation)) actors.push_back(d.actor);
+    }
+    if (r->queue) static_cast<void>(r->queue->repair(actors));
+    for (auto& c : r->pins) {
+      if (std::any_of(dead.begin(), dead.end(), [&](const auto& d) { return d.incarnation == c.sender; })) sender_died(*r, c);
+    }
+  }
+  for (const auto object : touched) {
+    for (const auto& d : dead) {
+      auto* r = find(object);
+      if (r == nullptr || !r->holders.contains(d.incarnation)) continue;
+      // A role whose owner left by itself is closed; one whose owner was killed or failed is down.
+      forget_holder(*r, d.incarnation, d.exit.success() ? nullptr : &d.exit);
+    }
+    if (auto* r = find(object); r != nullptr && !r->pins.empty()) sweep(*r);
+    end_if_unused(object);
+  }
+}
+
+void registry::look() {
+  const bool forget = ++looks_ % 4 == 0 && pin_count_ > 0;
+  for (auto& [id, r] : objects_) {
+    if (r->queue) r->queue->look();
+    else r->pipe->look();
+  }
+  if (!forget) return;
+  std::vector<std::uint64_t> carriers;
+  for (auto& [id, r] : objects_) {
+    if (!r->pins.empty()) carriers.push_back(id);
+  }
+  for (const auto id : carriers) {
+    if (auto* r = find(id)) sweep(*r);
+  }
+}
+
+result<owned_fd> registry::bell(std::uint32_t by, const get_bell& what, owned_fd offered) {
+  auto* r = find(what.object);
+  if (r == nullptr || !r->holders.contains(by) || what.which >= r->bells.size()) return {errc::gone, "wait: the object no longer exists"};
+  auto& bell = r->bells[what.which];
+  if (!bell) bell = std::move(offered);
+  auto copy = bell.duplicate();
+  if (!copy) return {errc::no_descriptors, "wait: the node's first process has no descriptor left"};
+  return copy;
+}
+
+result<void> registry::deliver(std::uint64_t queue, std::span<const std::byte> message) {
+  auto* r = find(queue);
+  if (r == nullptr || !r->queue) return {errc::gone, "exit notice: the queue no longer exists"};
+  auto put = r->queue->put(detail::hub_actor, message, deadline::passed());
+  if (!put) return put.error();
+  return {};
+}
+
+}  // namespace cloister::internal

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The hub's book of shared objects: who holds what in which role, which handles travel inside messages, and the repair of a
+// mailbox when somebody who used it is dead.
+//
+// Owner and only thread: the hub. Nothing here blocks, allocates shared memory, or runs user code. An object lives while a process
+// holds it, or a message that can still be read names it (a *pin*), and some process holds the mailbox which that message is in.
+// Reading a mailbox's memory always goes through slots and ring, which check everything.
+#pragma once
+
+#include <cloister/detail/attachment.hpp>
+#include <cloister/detail/ring.hpp>
+#include <cloister/detail/slots.hpp>
+#include <cloister/internal/control.hpp>
+#include <cloister/internal/registry_options.hpp>
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace cloister::internal {
+
+/// A process whose death is proven.
+struct dead_process {
+  std::uint32_t incarnation = 0;
+  std::uint16_t actor = 0;
+  exit_status exit;
+};
+
+class registry {
+ public:
+  /// Reads whatever processes have sent, before the registry acts on what it saw in shared memory (see sweep).
+  using drain_all = std::function<void()>;
+  explicit registry(drain_all drain);
+  ~registry();
+
+  result<void> create(std::uint32_t by, std::uint64_t object, std::uint32_t options, owned_fd memory);
+  bool holds(std::uint32_t who, std::uint64_t object) const;
+  /// `who`, a process that does not hold the object yet or was given it in the same start, may use it, in that role.
+  /// Ignored if `by` does not hold it.
+  void give(std::uint32_t by, std::uint32_t who, object_ref ref);
+  /// A holder begins to use it in that role. Idempotent.
+  void use(std::uint32_t who, object_ref ref);
+  void drop(std::uint32_t who, object_ref ref);
+  /// A duplicate of the object's memory, for the launcher or a reply. Empty if there is none left.
+  owned_fd memory_of(std::uint64_t object) const;
+  /// Every object that `who` holds; a forked child holds the same.
+  void copy_holds(std::uint32_t from, std::uint32_t to);
+
+  void pin(std::uint32_t by, const pin_handles& request, std::vector<owned_fd>& fds);
+  void place(std::uint32_t by, const place_pins& request);
+  void cancel(std::uint32_t by, const cancel_pins& request);
+  /// The receiver gets a hold on what the token names, and its descriptor.
+  struct redemption { object_ref ref; owned_fd descriptor; };
+  result<redemption> redeem(std::uint32_t by, const redeem_pin& request);
+  result<owned_fd> bell(std::uint32_t by, const get_bell& request, owned_fd offered);
+
+  /// Repairs and releases everything the dead had; for all of them at once.
+  void bury(std::span<const dead_process> dead);
+  /// Every 250 ms: wakes sleepers whose wake-up a stopped process may have swallowed. Every second: forgets pins of consumed messages.
+  void look();
+  bool wants_look() const noexcept { return !objects_.empty(); }
+  std::size_t pins() const noexcept { return pin_count_; }
+  std::size_t size() const noexcept { return objects_.size(); }
+
+  /// Puts a message of the hub itself; would_block if it does not fit now.
+  result<void> deliver(std::uint64_t queue, std::span<const std::byte> message);
+
+ private:
+  struct record;
+  using record_ptr = std::unique_ptr<record>;
+  struct holding { std::uint32_t holds = 0; std::array<bool, 2> roles{}; };  // one hold for each attachment there
+  struct carried {  // a handle inside a message
+    std::uint64_t token = 0;
+    object_ref ref;                 // object 0: `descriptor`
+    owned_fd descriptor;
+    std::uint32_t sender = 0;
+    std::uint32_t direction = 0;
+    bool placed = false;
+    // Its message is at one of these positions: one if its sender said so; all that were readable when it died without a word.
+    std::uint64_t first = 0, end = 0;
+  };
+
+  record* find(std::uint64_t object) const;
+  void unuse_role(record& r, unsigned role, const exit_status* died);
+  void unpin(carried& c);
+  void sweep(record& carrier);
+  void forget_holder(record& r, std::uint32_t who, const exit_status* died);
+  void end_if_unused(std::uint64_t object);
+  static bool message_gone(const record& carrier, carried& c);
+  static void sender_died(const record& carrier, carried& c);
+
+  drain_all drain_;
+  std::map<std::uint64_t, record_ptr> objects_;
+  std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> held_;  // by incarnation, unordered, may name ended objects
+  std::size_t pin_count_ = 0;
+  unsigned looks_ = 0;
+};
+
+}  // namespace cloister::internal
