@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// When the first process of a node is gone, everything is: seen from outside, on a program in a session of its own.
+// The promise is one second; the tests allow more, because the machine may be busy.
+#include "process_support.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+
+using namespace cloister;
+using namespace support;
+
+namespace {
+
+struct tree {
+  explicit tree(const std::string& scenario) : run({scenario}) {
+    child = run.number("child");
+    for (int i = 0; i < 2; ++i) processes.push_back(run.number("pid"));
+    launcher = run.number("launcher");
+    first = run.number("ready");
+    // The daemon made a session of its own: it is found by its program.
+    REQUIRE(harness::eventually([&] { return everyone().size() == 5; }));
+  }
+  // All processes that run this program's file as children of one of ours, wherever their session.
+  std::vector<pid_t> everyone() const {
+    std::vector<pid_t> all;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const pid_t pid = std::atoi(entry.path().filename().c_str());
+      std::error_code gone;
+      if (pid > 0 && alive(pid) && std::filesystem::read_symlink(entry.path() / "exe", gone).string().starts_with(program::path()) &&
+          (pid == first || pid == launcher || std::find(processes.begin(), processes.end(), pid) != processes.end() || is_daemon(pid)))
+        all.push_back(pid);
+    }
+    return all;
+  }
+  // Its standard output is the same pipe as the program's.
+  bool is_daemon(pid_t pid) const {
+    std::error_code gone;
+    const auto mine = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(run.output()), gone);
+    return std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/fd/1", gone) == mine;
+  }
+
+  program run;
+  std::vector<pid_t> processes;
+  pid_t child = 0, launcher = 0, first = 0;
+};
+
+std::size_t entries(const char* directory) {
+  std::size_t n = 0;
+  std::error_code none;
+  for (std::filesystem::directory_iterator at(directory, none), end; !none && at != end; at.increment(none)) {
+    if (at->path().filename().string().find("cloister") != std::string::npos) ++n;
+  }
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("promise 32: when the first process is killed, its children, grandchildren and stray daemons end") {
+  const std::string scenario = GENERATE("tree", "tree-spawn", "tree-fork");
+  INFO(scenario);
+  tree t(scenario);
+  ::kill(t.first, SIGKILL);
+  CHECK(all_gone(t.processes));
+  CHECK(harness::eventually([&] { return t.everyone().empty(); }));
+}
+
+TEST_CASE("a stopped launcher does not keep a dead program's processes alive") {
+  tree t("tree");
+  ::kill(t.launcher, SIGSTOP);
+  ::kill(t.first, SIGKILL);
+  CHECK(all_gone(t.processes));
+  ::kill(t.launcher, SIGCONT);
+  CHECK(harness::eventually([&] { return t.everyone().empty(); }));
+}
+
+TEST_CASE("a dead launcher does not keep a dead program's processes alive") {
+  tree t("tree");
+  ::kill(t.launcher, SIGKILL);
+  REQUIRE(harness::eventually([&] { return !alive(t.launcher); }));
+  ::kill(t.first, SIGKILL);
+  CHECK(all_gone(t.processes));
+}
+
+TEST_CASE("a killed process takes its own children and its stray daemons along, and nobody else") {
+  const std::string scenario = GENERATE("tree", "tree-spawn", "tree-fork");
+  INFO(scenario);
+  tree t(scenario);
+  ::kill(t.child, SIGKILL);
+  CHECK(harness::eventually([&] { return t.everyone().size() == 2; }));
+  CHECK(alive(t.first));
+  CHECK(alive(t.launcher));
+}
+
+TEST_CASE("promise 38: a program whose processes are all killed leaves no file, no name and no socket behind") {
+  const auto shm = entries("/dev/shm"), tmp = entries("/tmp");
+  {
+    tree t("tree");
+    for (const auto pid : t.everyone()) ::kill(pid, SIGKILL);
+    CHECK(harness::eventually([&] { return t.everyone().empty(); }));
+  }
+  CHECK(entries("/dev/shm") == shm);
+  CHECK(entries("/tmp") == tmp);
+}
+
+TEST_CASE("an uncaught exception in main ends the whole node") {
+  program run({"uncaught"});
+  run.rest();
+  CHECK(run.wait().signal() == SIGABRT);
+}
+
+TEST_CASE("an exception that unwinds a process object asks the process to end") {
+  program run({"unwinding"});
+  const auto text = run.rest();
+  INFO(text);
+  CHECK(text.find("unwound") != std::string::npos);
+  CHECK(text.find("caught 1") != std::string::npos);
+  CHECK(run.wait().success());
+}

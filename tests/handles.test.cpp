@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Handles inside messages: sent and dropped at once, passed on, outliving their senders, and never leaking.
+#include "harness.hpp"
+
+#include <cloister/cloister.hpp>
+#include <cloister/detail/membership.hpp>
+
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+using namespace cloister;
+using namespace std::literals;
+using harness::here;
+
+namespace {
+
+struct request {
+  int n;
+  sink<int> reply;
+};
+
+void serve(source<request> in) {
+  for (auto& r : in) r.reply.put(2 * r.n);
+}
+
+struct parcel {
+  int depth;
+  queue<int> inside;
+};
+
+void pass_on(source<queue<int>> in, sink<queue<int>> out) {
+  for (auto& q : in) out.put(q);
+}
+
+void send_and_die(const node& mine, sink<queue<int>> out) {
+  queue<int> q{mine};
+  for (int i = 0; i < 3; ++i) q.put(i);
+  out.put(q);
+  ::kill(::getpid(), SIGKILL);
+}
+
+}  // namespace
+
+TEST_CASE("a reply comes back through a handle in a message") {
+  queue<request> requests{*here};
+  queue<int> mine{*here};
+  process p{*here, serve, requests};
+  for (int i = 0; i < 1000; ++i) {
+    requests.put({i, mine});
+    REQUIRE(mine.get() == 2 * i);
+  }
+  requests.close();
+}
+
+TEST_CASE("promise 26: a handle that is sent and dropped at once is always usable") {
+  queue<queue<int>> carrier{*here};
+  process p{*here, [](source<queue<int>> in) {
+              for (auto& q : in) q.put(7);
+            }, carrier};
+  const int rounds = 10'000 / harness::slowdown / 10;
+  for (int i = 0; i < rounds; ++i) {
+    queue<int> q{*here};
+    carrier.put(q);
+    if (i % 100 == 0) REQUIRE(q.get(20s).value() == 7);
+  }
+  carrier.close();
+  REQUIRE(p.join().success());
+}
+
+TEST_CASE("a handle passed on by a grandchild arrives, and its messages with it") {
+  queue<queue<int>> there{*here}, between{*here}, back{*here};
+  process a{*here, pass_on, there, between};
+  process b{*here, pass_on, between, back};
+  {
+    queue<int> q{*here};
+    q.put(42);
+    there.put(q);
+  }
+  REQUIRE(back.get(20s).value().get() == 42);
+  there.close();
+  between.close();
+}
+
+TEST_CASE("a handle outlives the process that made it, sent it, and died") {
+  queue<queue<int>> carrier{*here};
+  process p{*here, send_and_die, carrier};
+  REQUIRE(p.join().signal() == SIGKILL);
+  auto q = carrier.get(20s).value();
+  for (int i = 0; i < 3; ++i) REQUIRE(q.get(1s).value() == i);
+}
+
+TEST_CASE("a pipe's end in a message belongs to the receiver") {
+  queue<pipe_end<int>> carrier{*here};
+  auto [mine, theirs] = pipe<int>(*here);
+  carrier.put(std::move(theirs));
+  REQUIRE_FALSE(theirs);
+  process p{*here, [](source<pipe_end<int>> in) {
+              auto end = in.get();
+              end.send(end.recv() + 1);
+            }, carrier};
+  mine.send(1);
+  REQUIRE(mine.recv(20s).value() == 2);
+  REQUIRE(mine.recv(20s) == errc::closed);
+}
+
+TEST_CASE("a descriptor in a message is another one for the same file") {
+  queue<owned_fd> carrier{*here};
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  owned_fd reading(ends[0]);
+  carrier.put(owned_fd(ends[1]));
+  process p{*here, [](source<owned_fd> in) {
+              auto fd = in.get();
+              static_cast<void>(!::write(fd.get(), "x", 1));
+            }, carrier};
+  char c = 0;
+  REQUIRE(::read(reading.get(), &c, 1) == 1);
+  REQUIRE(c == 'x');
+  p.join();
+}
+
+TEST_CASE("the only sink of a queue, handed over in a message, does not close it in between") {
+  queue<int> numbers{*here, {.close_with_last_sink = true}};
+  queue<sink<int>> carrier{*here};
+  carrier.put(sink<int>(numbers));
+  process p{*here, [](source<sink<int>> in) {
+              auto out = in.get();
+              for (int i = 0; i < 100; ++i) out.put(i);
+            }, carrier};
+  int expected = 0;
+  for (const int n : numbers) REQUIRE(n == expected++);
+  REQUIRE(expected == 100);
+}
+
+TEST_CASE("a handle of another message type is refused") {
+  queue<int> q{*here};
+  queue<queue<int>> carrier{*here};
+  carrier.put(q);
+  // The same bytes, read as a handle for strings: only a program that lies can do that.
+  const auto as_strings = queue<queue<std::string>>();
+  static_cast<void>(as_strings);
+  auto& object = detail::object_of(carrier.handle());
+  auto taken = detail::taken_message::take(object, "get", 1s).value();
+  REQUIRE(taken.deliver<queue<std::string>>() == errc::wrong_type);
+}
+
+TEST_CASE("objects, pins and descriptors are gone when nobody can reach them") {
+  const auto before = harness::open_descriptors();
+  {
+    queue<queue<int>> carrier{*here};
+    for (int i = 0; i < 200; ++i) {
+      queue<int> q{*here};
+      carrier.put(q);
+    }
+    for (int i = 0; i < 100; ++i) static_cast<void>(carrier.get());
+    // A queue inside its own message: reachable by nobody once the handle is dropped.
+    queue<parcel> knot{*here};
+    queue<queue<parcel>> outer{*here};
+    outer.put(knot);
+    knot.put({1, queue<int>{*here}});
+  }
+  detail::membership::require().synchronise();
+  // As many as before; which numbers they have depends on what was closed in between.
+  const bool gone = harness::eventually([&] { return harness::open_descriptors().size() <= before.size(); });
+  for (const auto& fd : harness::open_descriptors()) INFO(fd);
+  REQUIRE(gone);
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The launcher's death touches nobody, and the next start revives it.
+#include "process_support.hpp"
+
+#include <csignal>
+#include <fstream>
+
+#include <unistd.h>
+
+using namespace cloister;
+using namespace support;
+
+namespace {
+
+// The launcher is the child of this process that has this name.
+pid_t launcher() {
+  for (const pid_t pid : harness::child_processes()) {
+    std::ifstream comm("/proc/" + std::to_string(pid) + "/comm");
+    std::string name;
+    std::getline(comm, name);
+    if (name == "cloister" && alive(pid)) return pid;
+  }
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("running children go on when the launcher is killed, and the next start revives it") {
+  const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
+  queue<int> go{here()}, back{here()};
+  process p{here(), by(how), [](queue<int> in, queue<int> out) { out.put(in.get() + 1); }, go, back};
+  const pid_t old = launcher();
+  REQUIRE(old > 0);
+  ::kill(old, SIGKILL);
+  REQUIRE(harness::eventually([&] { return !alive(old); }));
+  CHECK(p.is_alive());
+  go.put(1);
+  CHECK(back.get() == 2);
+  CHECK(p.join().text() == "exit 0");
+  process q{here(), by(how), [](queue<int> out) { out.put(7); }, back};
+  CHECK(back.get() == 7);
+  CHECK(q.join().success());
+  CHECK(launcher() != old);
+  process r{here(), by(how), sleep_long};
+  ::kill(launcher(), SIGKILL);
+  r.kill();
+  CHECK(r.join().signal() == SIGKILL);
+}
+
+TEST_CASE("the launcher is killed again and again while processes start: each start succeeds or says so", "[deadline:120]") {
+  const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
+  std::atomic<bool> done = false;
+  std::atomic<int> kills = 0;
+  std::thread storm([&] {
+    while (!done) {
+      if (const pid_t pid = launcher(); pid > 0) {
+        ::kill(pid, SIGKILL);
+        ++kills;
+      }
+      std::this_thread::sleep_for(7ms);
+    }
+  });
+  queue<int> to{here()};
+  int started = 0, refused = 0;
+  const int rounds = how == start_method::spawn ? 30 : 150;
+  for (int i = 0; i < rounds; ++i) {
+    try {
+      process p{here(), by(how), [](queue<int> out, int n) { out.put(n); }, to, i};
+      const auto exit = p.join();
+      if (!exit.success() && exit.known()) FAIL_CHECK("start " << i << ": " << exit.text());
+      ++started;
+      if (to.try_get().value_or(-1) != i) FAIL_CHECK("start " << i << " did not run: " << exit.text());
+    } catch (const failure& f) {
+      if (f.code() != errc::not_started) FAIL_CHECK(f.what());
+      ++refused;
+    }
+    if (!to.empty()) FAIL_CHECK("start " << i << " ran twice");
+  }
+  done = true;
+  storm.join();
+  INFO(started << " started, " << refused << " refused, " << kills << " kills");
+  CHECK(kills > 0);
+  CHECK(started > rounds / 2);
+  process last{here(), by(how), [] {}};
+  CHECK(last.join().success());
+  // Nothing is left but the launcher.
+  CHECK(harness::eventually([] { return harness::child_processes().size() <= 1; }));
+}

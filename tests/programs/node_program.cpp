@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A program that tests run in a session of its own: `node_program SCENARIO`. It says on standard output what it does, a line at a time.
+// Its first lines run before the node: a process started by exec must not get beyond it.
+#include <cloister/cloister.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <thread>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace cloister;
+using namespace std::chrono_literals;
+
+namespace {
+
+void say(const std::string& name, long number) {
+  const auto text = name + " " + std::to_string(number) + "\n";
+  static_cast<void>(!::write(1, text.data(), text.size()));
+}
+void sleep_long() { this_process::sleep_for(1h); }
+pid_t launcher_pid() { return std::atoi(::getenv("TEST_LAUNCHER")); }
+
+int preloaded = 0;
+void preload() {
+  ++preloaded;
+  ::setenv("TEST_LAUNCHER", std::to_string(::getpid()).c_str(), 1);
+}
+
+struct unwinds {
+  ~unwinds() { say("unwound", ::getpid()); }
+};
+
+// Children, grandchildren, and a daemon forked twice behind the library's back; then waits to be killed.
+void tree(const node& here, start_method method) {
+  queue<pid_t> pids{here};
+  process child{here, {.name = "child", .start = method}, [](const node& inner, queue<pid_t> out) {
+    process grandchild{inner, [](queue<pid_t> to) {
+      to.put(::getpid());
+      for (volatile int busy = 1; busy != 0;) ::usleep(1000);  // does not hear a SIGTERM
+    }, out};
+    if (const pid_t between = ::fork(); between == 0) {
+      if (const pid_t daemon = ::fork(); daemon != 0) ::_exit(0);
+      ::setsid();
+      for (;;) ::pause();
+    } else {
+      int status = 0;
+      ::waitpid(between, &status, 0);
+    }
+    out.put(::getpid());
+    sleep_long();
+  }, pids};
+  say("child", child.pid());
+  for (int i = 0; i < 2; ++i) say("pid", pids.get());
+  queue<pid_t> launcher{here};
+  process asker{here, [](queue<pid_t> out) { out.put(launcher_pid()); }, launcher};
+  say("launcher", launcher.get());
+  asker.join();
+  say("ready", ::getpid());
+  sleep_long();
+}
+
+void hello(const node& here) {
+  process a{here, [] { say("forked", preloaded); }};
+  a.join();
+  process b{here, {.start = start_method::spawn}, [] { say("executed", preloaded); }};
+  b.join();
+}
+
+// Starts a process by exec each time a line comes, and says how that ended.
+void spawn_on_demand(const node& here) {
+  say("ready", ::getpid());
+  for (std::string line; std::getline(std::cin, line) && line != "end";) {}
+  process p{here, {.start = start_method::spawn}, [] { say("executed", 1); }};
+  say("exit", p.join().code().value_or(-1));
+}
+
+void interrupted(const node& here, bool caught) {
+  queue<int> never{here};
+  process a{here, [] {
+    unwinds u;
+    sleep_long();
+  }};
+  process b{here, {.start = start_method::spawn}, [](queue<int> q) {
+    unwinds u;
+    q.get();
+  }, never};
+  say("ready", ::getpid());
+  if (!caught) never.get();
+  const auto got = never.get(1h);
+  say("interrupted", got == errc::interrupted);
+  say("requested", this_process::stop_requested());
+}
+
+void stubborn(const node& here) {
+  process a{here, {.shutdown = 1h}, [] {
+    say("ready", ::getpid());
+    for (volatile int busy = 1; busy != 0;) ::usleep(1000);
+  }};
+  const auto got = a.join(1h);
+  say("interrupted", got == errc::interrupted);
+}
+
+void uncaught(const node& here) {
+  process a{here, sleep_long};
+  throw std::runtime_error("not caught: the program ends, and so do its processes");
+}
+
+void unwinding(const node& here) {
+  try {
+    process a{here, [] {
+      unwinds u;
+      say("ready", 1);
+      sleep_long();
+    }};
+    queue<int> q{here};
+    process b{here, [](queue<int> out) { out.put(1); sleep_long(); }, q};
+    q.get();
+    ::usleep(50000);
+    throw std::runtime_error("unwind");
+  } catch (const std::runtime_error&) {
+    say("caught", 1);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  if (what == "threads") std::thread([] { ::pause(); }).detach();
+  if (what == "twice") say("before", ::getpid());
+  node here{argc, argv, {.preload = {preload}}};
+  if (what == "twice") say("after", ::getpid());
+  if (what == "tree") tree(here, start_method::forkserver);
+  else if (what == "tree-spawn") tree(here, start_method::spawn);
+  else if (what == "tree-fork") tree(here, start_method::fork);
+  else if (what == "hello" || what == "threads" || what == "twice") hello(here);
+  else if (what == "spawn") spawn_on_demand(here);
+  else if (what == "interrupted") interrupted(here, true);
+  else if (what == "uncaught-interrupted") interrupted(here, false);
+  else if (what == "stubborn") stubborn(here);
+  else if (what == "uncaught") uncaught(here);
+  else if (what == "unwinding") unwinding(here);
+  else return 2;
+  say("end", ::getpid());
+  return 0;
+}

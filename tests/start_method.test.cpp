@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How processes come into being: methods and contexts, what is run and what is not, code that is named and not there.
+#include "process_support.hpp"
+
+#include <cloister/detail/body.hpp>
+#include <cloister/detail/child_link.hpp>
+#include <cloister/detail/membership.hpp>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace cloister;
+using namespace support;
+
+namespace {
+
+void report_method(const node& inner, queue<int> out) { out.put(static_cast<int>(inner.default_start_method())); }
+
+struct copy_of_program {
+  std::filesystem::path path = std::filesystem::temp_directory_path() / ("node_program_" + std::to_string(::getpid()));
+  copy_of_program() { std::filesystem::copy_file(program::path(), path); }
+  ~copy_of_program() {
+    std::error_code none;
+    std::filesystem::remove(path, none);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a context is a place with another default, and children follow it") {
+  EACH_METHOD(how);
+  queue<int> to{here()};
+  const auto other = here().context(how);
+  CHECK(other.default_start_method() == how);
+  CHECK(here().default_start_method() == start_method::forkserver);
+  process p{other, report_method, to};
+  CHECK(p.join().success());
+  CHECK(to.get() == static_cast<int>(how));
+}
+
+TEST_CASE("a queue made under any method serves a process started by any other, and its children") {
+  EACH_METHOD(how);
+  queue<int> to{here().context(how)};
+  for (const auto other : all_methods) {
+    process p{here(), by(other), [](const node& inner, queue<int> q) {
+      process nested{inner, [](queue<int> own) { own.put(2); }, q};
+      nested.join();
+      q.put(1);
+    }, to};
+    CHECK(p.join().success());
+    CHECK(to.get() == 2);
+    CHECK(to.get() == 1);
+  }
+}
+
+TEST_CASE("start methods have names") {
+  CHECK(to_string(start_method::forkserver) == "forkserver");
+  CHECK(to_string(start_method::spawn) == "spawn");
+  CHECK(to_string(start_method::fork) == "fork");
+}
+
+TEST_CASE("promise 19: a process started by exec runs nothing of main beyond the node") {
+  program run({"twice"});
+  const pid_t first = run.number("before");
+  CHECK(run.number("after") == first);
+  CHECK(run.number("forked") == 1);  // preloaded once, in the launcher
+  // By exec, static objects and the lines before the node come again, and nothing else.
+  CHECK(run.number("before") != first);
+  CHECK(run.number("executed") == 0);
+  CHECK(run.number("end") == first);
+  CHECK(run.wait().success());
+}
+
+TEST_CASE("a node made in a process that has threads executes its launcher, which runs the preload hooks") {
+  program run({"threads"});
+  CHECK(run.number("forked") == 1);
+  CHECK(run.number("executed") == 0);
+  run.number("end");
+  CHECK(run.wait().success());
+}
+
+TEST_CASE("a program without standard input and output is a node like any other") {
+  program run({"hello"}, {.executable = {}, .closed_stdio = true});
+  CHECK(run.wait().success());
+}
+
+TEST_CASE("a program whose file was deleted or replaced while it runs still starts processes by exec") {
+  const bool replaced = GENERATE(false, true);
+  copy_of_program copy;
+  program run({"spawn"}, {.executable = copy.path.string(), .closed_stdio = false});
+  run.number("ready");
+  std::filesystem::remove(copy.path);
+  if (replaced) std::ofstream(copy.path) << "something else";
+  run.input("end\n");
+  CHECK(run.number("executed") == 1);
+  CHECK(run.number("exit") == 0);
+  CHECK(run.wait().success());
+}
+
+TEST_CASE("code that is of another build, or no code, is not run, and the error says why") {
+  const auto here_code = detail::locate_code(reinterpret_cast<const void*>(&report_method));
+  CHECK(detail::find_code(here_code) == reinterpret_cast<const void*>(&report_method));
+  auto other = here_code;
+  other.build_id = "0123456789";
+  CHECK_THROWS_WITH(detail::find_code(other), Catch::Contains("build id '0123456789'") && Catch::Contains("another build"));
+  static int data = 0;
+  CHECK_THROWS_AS(detail::locate_code(&data), failure);
+  auto outside = here_code;
+  outside.offset = 0;  // the file's header
+  CHECK_THROWS_AS(detail::find_code(outside), failure);
+
+  detail::start_request request;
+  detail::encode_start(request, [] {});
+  request.block.name = "stranger";
+  request.block.entry.build_id = "0123456789";
+  auto link = detail::membership::require().start(request);
+  const auto exit = link->wait(deadline::never()).value();
+  CHECK(exit.exception_text().find("another build") != std::string::npos);
+}
+
+TEST_CASE("process::fork runs any closure, and takes the handles in it along") {
+  queue<int> q{here()};
+  auto [mine, theirs] = pipe<int>(here());
+  int local = 5;
+  process p = process::fork(here(), [q, local, end = std::move(theirs)] {
+    q.put(local);
+    end.send(end.recv() + 1);
+  });
+  CHECK(q.get() == 5);
+  mine.send(1);
+  CHECK(mine.recv() == 2);
+  CHECK(p.join().success());
+  CHECK(mine.recv(10s) == errc::closed);
+}
+
+TEST_CASE("promise 18: nothing forks a process that has threads unless it is asked to by name") {
+  std::atomic<bool> done = false;
+  std::thread other([&] { while (!done) std::this_thread::yield(); });
+  CHECK_THROWS_WITH((process{here().context(start_method::fork), [] {}}), Catch::Contains("fork copies only the calling thread"));
+  CHECK_THROWS_AS(process::fork(here(), [] {}), failure);
+  process named = process::fork(here(), {.start = start_method::fork}, [] {});
+  CHECK(named.join().success());
+  process p{here(), [] {}};  // forkserver does not mind
+  CHECK(p.join().success());
+  done = true;
+  other.join();
+  CHECK_NOTHROW(process::fork(here(), [] {}).join());
+}
+
+TEST_CASE("a process that the program forks by itself belongs to no node") {
+  queue<int> q{here()};
+  q.put(1);
+  const auto exit = harness::forked([&] {
+    CHECK(q.try_get() == errc::not_attached);
+    CHECK(q.try_put(2) == errc::not_attached);
+    CHECK_THROWS_AS(this_process::id(), failure);
+    CHECK_THROWS_AS((process{here(), [] {}}), failure);
+    return q.try_get() == errc::not_attached && !detail::membership::current();
+  });
+  CHECK(exit.success());
+  CHECK(q.get() == 1);
+  process p{here(), [](queue<int> to) { to.put(3); }, q};
+  CHECK(p.join().success());
+  CHECK(q.get() == 3);
+}
+
+TEST_CASE("promise 18: 1000 starts from a parent with 32 threads that hold mutexes", "[deadline:240]") {
+  const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
+  INFO(to_string(how));
+  std::vector<std::mutex> mutexes(32);
+  std::atomic<bool> done = false;
+  std::vector<std::thread> threads;
+  for (auto& m : mutexes) {
+    threads.emplace_back([&] {
+      while (!done) {
+        const std::scoped_lock held(m);
+        std::vector<char> memory(4096);  // and the allocator's locks
+        std::this_thread::sleep_for(1ms);
+      }
+    });
+  }
+  const int count = (how == start_method::spawn ? 50 : 950) / harness::slowdown;
+  for (int i = 0; i < count; ++i) {
+    process p{here(), by(how), [] { std::string(100, 'x').append("y"); }};
+    if (!p.join().success()) FAIL("start " << i << ": " << p.exit()->text());
+  }
+  done = true;
+  for (auto& t : threads) t.join();
+}
