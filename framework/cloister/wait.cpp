@@ -90,23 +90,26 @@ class wait_set {
   owned_fd epoll_;
 };
 
-result<std::vector<std::size_t>> wait_ready(std::span<const waitable> what, deadline until) {
-  if (detail::self_actor() == 0) return {errc::not_attached, "wait: this process belongs to no node"};
-  if (what.empty()) return {errc::invalid, "wait: nothing to wait for"};
+result<std::vector<std::size_t>> wait_ready(std::span<const waitable> what, deadline until) { return detail::wait_ready("wait", what, until); }
+
+result<std::vector<std::size_t>> detail::wait_ready(std::string_view operation, std::span<const waitable> what, deadline until) {
+  const auto says = [&](const char* why) { return std::string(operation) + ": " + why; };
+  if (detail::self_actor() == 0) return {errc::not_attached, says("this process belongs to no node")};
+  if (what.empty()) return {errc::invalid, says("nothing to wait for")};
   wait_set set(what);
   auto ready = set.look(false);
   if (!ready || !ready->empty()) return ready;
-  if (until == deadline::passed()) return {errc::would_block, "wait: nothing is ready"};
+  if (until == deadline::passed()) return {errc::would_block, says("nothing is ready")};
   try {
     if (auto opened = set.open(); !opened) return opened.error();
   } catch (const failure& f) {
     return f.error();
   }
   for (;;) {
-    if (const auto why = detail::stop_reason()) return {*why, "wait: this process was asked to stop"};
+    if (const auto why = detail::stop_reason()) return {*why, says("this process was asked to stop")};
     ready = set.look(true);
     if (!ready || !ready->empty()) return ready;
-    if (until.has_passed()) return {errc::timed_out, "wait: nothing became ready in time"};
+    if (until.has_passed()) return {errc::timed_out, says("nothing became ready in time")};
     set.sleep(until);
   }
 }

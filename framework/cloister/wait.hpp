@@ -24,6 +24,7 @@
 #include <memory>
 #include <ranges>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -105,6 +106,8 @@ std::pair<std::size_t, T> take_any(const basic_queue<T, Parts>&... from) {
 namespace detail {
 /// Where to begin looking, so that none of several ready ones is always the last.
 std::size_t next_rotation() noexcept;
+/// wait_ready; `operation` is for the errors' texts.
+result<std::vector<std::size_t>> wait_ready(std::string_view operation, std::span<const waitable> what, deadline until);
 }  // namespace detail
 
 template <class T>
@@ -120,7 +123,7 @@ result<std::pair<std::size_t, T>> take_any(std::span<const source<T>> from, dead
       else if (!(got == errc::closed)) return got.error();
     }
     if (open.empty()) return {errc::closed, "take_any: all queues are closed"};
-    if (auto ready = wait_any(std::span<const waitable>(open), until); !ready) return ready.error();
+    if (auto ready = detail::wait_ready("take_any", open, until); !ready) return ready.error();
   }
 }
 
