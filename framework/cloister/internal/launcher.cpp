@@ -136,6 +136,7 @@ void close_all_but(std::span<int> kept) noexcept {
 }
 
 [[noreturn]] void start_child(const launcher_context& context) noexcept {
+  static_cast<void>(::prctl(PR_SET_NAME, "cloister start"));  // not to be taken for the launcher
   tag_process(incoming.header.incarnation);
   // A request to stop may come before there is a handler: it stays pending, also over an exec, until child_main lets it in.
   install_child_signals();
