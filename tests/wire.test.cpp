@@ -213,22 +213,29 @@ TEST_CASE("an encoder is used again, small and large") {
   REQUIRE_NOTHROW(in.finish());
 }
 
-TEST_CASE("an encode that fails adds nothing") {
-  struct bad {
-    bad() = default;
-    bad(const bad&) { throw 1; }
-    bad& operator=(const bad&) = default;
-    auto travel() { return std::tie(v); }
-    std::string v = "x";
-  };
-  using either = std::variant<std::string, bad>;
-  either valueless("x"s);
+namespace {
+struct fails_to_copy {
+  fails_to_copy() = default;
+  fails_to_copy(const fails_to_copy&) { throw 1; }
+  fails_to_copy& operator=(const fails_to_copy&) = default;
+  auto travel() { return std::tie(v); }
+  std::string v = "x";
+};
+using either = std::variant<std::string, fails_to_copy>;
+
+either valueless() {
+  either v("x"s);
   try {
-    valueless = either(std::in_place_type<bad>);
+    v = either(std::in_place_type<fails_to_copy>);
   } catch (int) {
   }
-  REQUIRE(valueless.valueless_by_exception());
-  const std::pair<std::string, either> both("before", valueless);
+  REQUIRE(v.valueless_by_exception());
+  return v;
+}
+}  // namespace
+
+TEST_CASE("an encode that fails adds nothing") {
+  const std::pair<std::string, either> both("before", valueless());
   encoder out;
   out.value(1);
   try {
@@ -260,16 +267,6 @@ TEST_CASE("a value nested too deep is refused when it is encoded") {
   REQUIRE_NOTHROW(out.value(nested(max_depth)));  // the level count was restored too
 }
 
-TEST_CASE("flat values go straight to memory and back") {
-  std::array<std::byte, flat_size<padded>> slot{};
-  encode_to(slot, padded{'a', 1.5, true});
-  REQUIRE((decode_from<padded>(slot) == padded{'a', 1.5, true}));
-  slot[16] = std::byte{2};
-  REQUIRE_THROWS_AS(decode_from<padded>(slot), failure);
-  REQUIRE_THROWS_AS(decode_from<int>(slot), failure);
-  REQUIRE_THROWS_AS((decode_from<std::array<int, 7>>(slot)), failure);
-}
-
 TEST_CASE("a flat value's memory is its encoding") {
   for_each_sample([](const auto& v) {
     if constexpr (is_flat<std::remove_cvref_t<decltype(v)>>) {
@@ -277,4 +274,67 @@ TEST_CASE("a flat value's memory is its encoding") {
       REQUIRE((decode<std::remove_cvref_t<decltype(v)>>(memory) == v));
     }
   });
+}
+
+namespace {
+struct spelled {
+  int number;
+};
+}  // namespace
+
+template <>
+struct cloister::codec<spelled> {
+  static constexpr std::uint64_t fingerprint = 77;
+  static void put(encoder& out, const spelled& v) { out.value(std::string(9000, static_cast<char>('a' + v.number))); }
+  static spelled get(decoder& in) { return {in.value<std::string>()[0] - 'a'}; }
+};
+
+TEST_CASE("large parts of a message may stay where they are, unless a codec made them") {
+  struct parcel {
+    int id;
+    std::string text;
+    spelled made;
+    std::vector<double> values;
+    std::string end;
+  };
+  const parcel sent{7, std::string(5000, 't'), {3}, std::vector<double>(1000, 1.5), "end"};
+  encoder out;
+  out.borrow_large();
+  out.value(sent);
+  std::vector<std::byte> together;
+  std::size_t borrowed = 0;
+  for (const auto piece : out.pieces()) {
+    together.insert(together.end(), piece.begin(), piece.end());
+    if (piece.data() == reinterpret_cast<const std::byte*>(sent.text.data()) || piece.data() == reinterpret_cast<const std::byte*>(sent.values.data())) ++borrowed;
+  }
+  REQUIRE(borrowed == 2);
+  REQUIRE(together.size() == out.size());
+  REQUIRE(together == encode(sent));
+  REQUIRE(decode<parcel>(together).made.number == 3);
+
+  // A value that fails half-way leaves nothing behind.
+  const std::pair<std::string, either> broken(std::string(5000, 'x'), valueless());
+  REQUIRE_THROWS_AS(out.value(broken), failure);
+  REQUIRE(out.size() == together.size());
+  out.clear();
+  out.value(sent);
+  REQUIRE(out.pieces().size() == 1);  // borrowing ends with the message
+}
+
+TEST_CASE("what is decoded where a hostile writer may change it has nothing that is looked at twice") {
+  using detail::read_once;
+  struct named {
+    int id;
+    std::string name;
+    std::vector<double> values;
+  };
+  STATIC_REQUIRE(read_once<int>);
+  STATIC_REQUIRE(read_once<std::string>);
+  STATIC_REQUIRE(read_once<std::vector<std::byte>>);
+  STATIC_REQUIRE(read_once<named>);
+  STATIC_REQUIRE_FALSE(read_once<padded>);  // its bool is checked, then copied
+  STATIC_REQUIRE_FALSE(read_once<std::vector<bool>>);
+  STATIC_REQUIRE_FALSE(read_once<std::vector<padded>>);
+  STATIC_REQUIRE_FALSE(read_once<std::vector<std::string>>);
+  STATIC_REQUIRE_FALSE(read_once<owned_fd>);
 }

@@ -51,10 +51,7 @@ result<arriving_message> arriving_message::look(attachment& pipe, unsigned direc
 
 // What is shared may change while it is read.
 std::span<const std::byte> arriving_message::bytes() {
-  thread_local std::vector<std::byte> copy;
-  constexpr std::size_t kept = 1U << 20;
-  if (copy.capacity() > kept && message_.size() <= kept) std::vector<std::byte>().swap(copy);
-  copy.resize(message_.size());
+  const auto copy = scratch_bytes(message_.size());
   message_.copy_to(copy.data());
   return copy;
 }

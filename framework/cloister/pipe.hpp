@@ -48,6 +48,8 @@ class arriving_message {
   std::size_t size() const noexcept { return message_.size(); }
   /// In this process's own memory.
   std::span<const std::byte> bytes();
+  /// Where it lies, which is shared; nothing if it lies in two pieces.
+  std::span<const std::byte> in_place() const noexcept { return message_.second.empty() ? message_.first : std::span<const std::byte>(); }
   void consume() noexcept { pipe_->pipe().pop(direction_); }
   /// Decodes and consumes it.
   template <class T>
@@ -147,7 +149,9 @@ template <class T>
 template <class T>
 result<T> detail::arriving_message::deliver() {
   try {
-    T value = decode_message<T>(*pipe_, bytes());
+    std::span<const std::byte> shared;
+    if constexpr (read_once<T>) shared = in_place();
+    T value = shared.empty() ? decode_message<T>(*pipe_, bytes()) : decode<T>(shared);
     consume();
     return value;
   } catch (const failure& f) {

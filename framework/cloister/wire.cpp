@@ -34,7 +34,7 @@ std::string readable(std::string_view type_name) {
 }  // namespace detail
 
 void encoder::expand(std::size_t bytes) {
-  const std::size_t used = size();
+  const std::size_t used = own_size();
   const std::size_t capacity = std::max(used + bytes, 2 * static_cast<std::size_t>(end_ - begin_));
   std::unique_ptr<std::byte[]> larger;
   try {
@@ -56,7 +56,27 @@ void encoder::clear(std::size_t keep) noexcept {
     end_ = inline_ + sizeof inline_;
   }
   at_ = begin_;
+  borrows_ = false;
+  loans_.clear();
+  borrowed_bytes_ = 0;
   depth_ = 0;
+}
+
+void encoder::borrow(const void* from, std::size_t bytes) {
+  loans_.push_back({own_size(), {static_cast<const std::byte*>(from), bytes}});
+  borrowed_bytes_ += bytes;
+}
+
+std::span<const std::span<const std::byte>> encoder::pieces() {
+  pieces_.clear();
+  std::size_t done = 0;
+  for (const auto& [at, bytes] : loans_) {
+    pieces_.emplace_back(begin_ + done, at - done);
+    pieces_.push_back(bytes);
+    done = at;
+  }
+  pieces_.emplace_back(begin_ + done, own_size() - done);
+  return pieces_;
 }
 
 void encoder::enter(std::string_view type) {

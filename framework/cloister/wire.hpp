@@ -32,6 +32,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cloister {
@@ -88,7 +89,7 @@ class encoder {
   /// max_depth levels.
   template <class T>
   void value(const T& v);
-  /// Appends bytes as they are.
+  /// Appends bytes as they are. Large ones are not copied if borrow_large() says so.
   void raw(const void* from, std::size_t bytes);
   /// Appends room for so many bytes, to be filled before the next call.
   std::byte* grow(std::size_t bytes);
@@ -97,8 +98,26 @@ class encoder {
   /// Zeros up to a multiple of `alignment` bytes, a power of two, from the beginning.
   void pad(std::size_t alignment);
 
-  std::span<const std::byte> bytes() const noexcept { return {begin_, size()}; }
-  std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
+  /// REQUIRES: nothing was borrowed.
+  std::span<const std::byte> bytes() const noexcept { return {begin_, own_size()}; }
+  std::size_t size() const noexcept { return own_size() + borrowed_bytes_; }
+  /// From now on, and until clear(), at least 4 KiB of raw bytes at once stay where they are: what is encoded must live until
+  /// pieces() are done with.
+  void borrow_large() noexcept { borrows_ = true; }
+  /// While it lives, everything is copied: what is encoded is gone before the message.
+  class copying {
+   public:
+    explicit copying(encoder& of) noexcept : of_(of), before_(std::exchange(of.borrows_, false)) {}
+    copying(const copying&) = delete;
+    copying& operator=(const copying&) = delete;
+    ~copying() { of_.borrows_ = before_; }
+
+   private:
+    encoder& of_;
+    bool before_;
+  };
+  /// The message, whatever was borrowed. Valid until the next call of something that is not const.
+  std::span<const std::span<const std::byte>> pieces();
   /// Empties it; memory beyond `keep` bytes is given back.
   void clear(std::size_t keep = 64 * 1024) noexcept;
 
@@ -113,19 +132,31 @@ class encoder {
 
  private:
   class undo;
+  struct loan {
+    std::size_t at;  // own bytes before it
+    std::span<const std::byte> bytes;
+  };
+  static constexpr std::size_t least_borrowed = 4096;
+  std::size_t own_size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
   void expand(std::size_t bytes);
+  void borrow(const void* from, std::size_t bytes);
 
   std::byte inline_[256];
   std::unique_ptr<std::byte[]> heap_;
   std::byte* begin_ = inline_;
   std::byte* at_ = inline_;
   std::byte* end_ = inline_ + sizeof inline_;
+  bool borrows_ = false;
+  std::vector<loan> loans_;
+  std::size_t borrowed_bytes_ = 0;
+  std::vector<std::span<const std::byte>> pieces_;
   unsigned depth_ = 0;
   detail::handle_sink* handles_;
 };
 
 /// Reads what an encoder wrote, or what somebody hostile did: every call checks before it reads or allocates, and throws
-/// `failure{undecodable}` with the name of the type and what is wrong. Reads the bytes in place: they must be this process's own.
+/// `failure{undecodable}` with the name of the type and what is wrong. Reads the bytes in place: they must be this process's own, unless
+/// the type is detail::read_once.
 class decoder {
  public:
   explicit decoder(std::span<const std::byte> bytes, detail::handle_source* handles = nullptr) noexcept
@@ -181,13 +212,6 @@ template <class T>
 T decode(std::span<const std::byte> bytes, detail::handle_source* handles = nullptr);
 template <class T>
 result<T> try_decode(std::span<const std::byte> bytes, detail::handle_source* handles = nullptr);
-
-/// For flat types: straight to and from memory, shared memory too: each byte there is read once, before it is looked at.
-/// REQUIRES: to.size() >= flat_size<T>.
-template <class T>
-void encode_to(std::span<std::byte> to, const T& v) noexcept;
-template <class T>
-T decode_from(std::span<const std::byte> from);
 
 /// Names the shape of T: equal in every program, compiler and build in which T has the same kinds and sizes of members in the same
 /// order. Names of types and members do not count.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cloister/detail/mailbox.hpp>
 
+#include <bit>
+#include <memory>
+#include <new>
 #include <string>
 
 namespace cloister::detail {
@@ -13,6 +16,20 @@ constexpr std::size_t scratch_kept = 1U << 20;
 
 }  // namespace
 
+std::span<std::byte> scratch_bytes(std::size_t size) {
+  thread_local std::unique_ptr<std::byte[]> memory;
+  thread_local std::size_t capacity = 0;
+  if (capacity < size || (capacity > scratch_kept && size <= scratch_kept)) {
+    const std::size_t wanted = size <= scratch_kept ? std::bit_ceil(size) : size;
+    capacity = 0;
+    memory.reset();
+    memory.reset(new (std::nothrow) std::byte[wanted]);
+    if (!memory) throw failure(errc::no_memory, "no memory for a message of " + std::to_string(size) + " bytes");
+    capacity = wanted;
+  }
+  return {memory.get(), size};
+}
+
 error not_attached_error(const attachment& object, const char* operation) {
   return {errc::not_attached, "'" + object.name() + "' " + operation +
                                   ": this process belongs to no node (it was forked by the program itself, or its node has ended)"};
@@ -21,6 +38,7 @@ error not_attached_error(const attachment& object, const char* operation) {
 outgoing::outgoing(attachment& carrier) : carrier_(carrier), borrowed_(!scratch_lent) {
   out_ = borrowed_ ? &scratch : new encoder;
   if (borrowed_) scratch_lent = true;
+  out_->borrow_large();
   out_->handles(this);
 }
 
@@ -70,11 +88,11 @@ result<void> outgoing::commit(unsigned direction, Put put) {
 }
 
 result<void> outgoing::put(deadline until) {
-  return commit(0, [&](std::uint16_t me) { return carrier_.queue().put(me, out_->bytes(), until); });
+  return commit(0, [&](std::uint16_t me) { return carrier_.queue().put(me, gathered(out_->pieces()), until); });
 }
 
 result<void> outgoing::send(unsigned direction, deadline until) {
-  return commit(direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, out_->bytes(), until); });
+  return commit(direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, gathered(out_->pieces()), until); });
 }
 
 std::shared_ptr<attachment> incoming::take_object(std::uint64_t token, std::uint64_t object, unsigned, std::uint64_t) {

@@ -61,6 +61,9 @@ class incoming final : public handle_source {
   attachment& carrier_;
 };
 
+/// `size` bytes of this thread's own, for a message that is to be decoded; until the next call.
+std::span<std::byte> scratch_bytes(std::size_t size);
+
 /// Flat messages: straight from the caller's memory.
 result<void> put_bytes(attachment& queue, std::span<const std::byte> message, deadline until);
 result<void> send_bytes(attachment& pipe, unsigned direction, std::span<const std::byte> message, deadline until);

@@ -67,14 +67,9 @@ template <class T, queue_part Part>
 result<std::vector<T>> basic_queue<T, Part>::get_many(std::size_t most, deadline until) const
   requires detail::can_take<Part>
 {
-  std::vector<T> values;
-  while (values.size() < most) {
-    auto value = get(values.empty() ? until : deadline::passed());
-    if (!value && values.empty()) return value.error();
-    if (!value) break;
-    values.push_back(*std::move(value));
-  }
-  return values;
+  auto taken = detail::take_many(object(), most, until);
+  if (!taken) return taken.error();
+  return detail::deliver_many<T>(object(), *std::move(taken));
 }
 
 template <class T, queue_part Part>

@@ -93,14 +93,18 @@ std::optional<std::size_t> queue_capacity(const attachment& q) {
 
 result<void> queue_join(attachment& q, deadline until) { return q.queue().wait_idle(until); }
 
+result<std::vector<taken>> take_many(attachment& q, std::size_t most, deadline until) {
+  const auto me = self_actor();
+  if (me == 0) return not_attached_error(q, "get_many");
+  return q.queue().take_many(me, most, until);
+}
+
 result<taken_message> taken_message::take(attachment& q, const char* operation, deadline until) {
   const auto me = self_actor();
   if (me == 0) return not_attached_error(q, operation);
-  // A process that was asked to stop takes no new work.
-  if (const auto why = stop_reason()) return {*why, "queue '" + q.name() + "' " + operation + ": this process was asked to stop"};
   auto got = q.queue().take(me, until);
   if (!got) return got.error();
-  return taken_message(q.shared_from_this(), *std::move(got), false);
+  return taken_message(q, *std::move(got), false);
 }
 
 result<taken_message> taken_message::take_dead(attachment& q) {
@@ -108,16 +112,12 @@ result<taken_message> taken_message::take_dead(attachment& q) {
   if (me == 0) return not_attached_error(q, "take_dead_letter");
   auto got = q.queue().take_dead(me, deadline::passed());
   if (!got) return got.error();
-  return taken_message(q.shared_from_this(), *std::move(got), true);
+  return taken_message(q, *std::move(got), true);
 }
 
-// The bytes in this process's own memory: what is shared may change while it is read.
-std::span<const std::byte> taken_message::bytes() {
-  thread_local std::vector<std::byte> copy;
-  constexpr std::size_t kept = 1U << 20;
-  if (copy.capacity() > kept && taken_.size() <= kept) std::vector<std::byte>().swap(copy);
-  copy.resize(taken_.size());
-  taken_.copy_to(copy);
+std::span<const std::byte> own_copy(const taken& message) {
+  const auto copy = scratch_bytes(message.size());
+  message.copy_to(copy);
   return copy;
 }
 
@@ -132,7 +132,7 @@ result<held_message> held_message::hold(taken_message&& message) {
     if (!token) return token.error();
     held.token_ = *token;
   }
-  held.queue_ = std::move(message.queue_);
+  held.queue_ = message.queue_->shared_from_this();
   return held;
 }
 

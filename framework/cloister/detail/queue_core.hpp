@@ -8,7 +8,9 @@
 #include <cloister/detail/mailbox.hpp>
 
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace cloister {
 struct queue_options;
@@ -31,6 +33,9 @@ bool queue_full(attachment& q);
 std::optional<std::size_t> queue_capacity(const attachment& q);
 result<void> queue_join(attachment& q, deadline until);
 
+/// Waits for the first, then takes what else is there, up to `most`.
+result<std::vector<taken>> take_many(attachment& q, std::size_t most, deadline until);
+
 class held_message;
 
 class taken_message {
@@ -48,14 +53,10 @@ class taken_message {
 
  private:
   friend class held_message;
-  taken_message(std::shared_ptr<attachment> q, taken taken, bool dead) : queue_(std::move(q)), taken_(std::move(taken)), dead_(dead) {}
-  template <class T>
-  result<T> decoded();
-  std::span<const std::byte> bytes();
-
-  std::shared_ptr<attachment> queue_;
-  taken taken_;  // gives back when destroyed
-  bool dead_;    // a dead letter: stays as it is until delivered
+  taken_message(attachment& q, taken taken, bool dead) : queue_(&q), taken_(std::move(taken)), dead_(dead) {}
+  attachment* queue_;  // held by the handle that the caller uses
+  taken taken_;        // gives back when destroyed
+  bool dead_;          // a dead letter: stays as it is until delivered
 };
 
 /// A message on loan: the lease of a queue's, or a dead letter. Its destructor gives it back.
@@ -84,32 +85,48 @@ void ack_oldest(attachment& q);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+/// A copy in this process's own memory, until the next call of the thread: what is shared may change while it is read.
+std::span<const std::byte> own_copy(const taken& message);
+
+/// Its value; the message stays taken. If it has none, it is given back, or gone if nobody will ever be able to read it.
 template <class T>
-result<T> taken_message::decoded() {
+result<T> decoded(attachment& q, taken& message) {
   try {
-    if constexpr (is_flat<T>) {
-      if (taken_.size() == flat_size<T>) {
-        if (const auto in_place = taken_.view(); !in_place.empty()) return decode_from<T>(in_place);
-      }
-    }
-    return decode_message<T>(*queue_, bytes());
+    if constexpr (read_once<T>)
+      if (const auto in_place = message.view(); !in_place.empty()) return decode<T>(in_place);
+    return decode_message<T>(q, own_copy(message));
   } catch (const failure& f) {
-    if (give_back_after(f.code())) taken_.give_back();
-    else taken_.deliver();  // nobody will ever be able to read it
+    if (give_back_after(f.code())) message.give_back();
+    else message.deliver();
     return f.error();
   }
 }
 
 template <class T>
 result<T> taken_message::deliver() {
-  auto value = decoded<T>();
+  auto value = decoded<T>(*queue_, taken_);
   if (value) taken_.deliver();
   return value;
 }
 
+/// The values of as many as can be decoded, delivered; the others are given back. An error if that is so of the first.
+template <class T>
+result<std::vector<T>> deliver_many(attachment& q, std::vector<taken> messages) {
+  std::vector<T> values;
+  values.reserve(messages.size());
+  for (auto& message : messages) {
+    auto value = decoded<T>(q, message);
+    if (!value && values.empty()) return value.error();
+    if (!value) break;
+    values.push_back(*std::move(value));
+  }
+  q.queue().deliver_many(std::span(messages).first(values.size()));
+  return values;
+}
+
 template <class T>
 result<std::pair<held_message, T>> taken_message::lease() {
-  auto value = decoded<T>();
+  auto value = decoded<T>(*queue_, taken_);
   if (!value) return value.error();
   auto held = held_message::hold(std::move(*this));
   if (!held) return held.error();

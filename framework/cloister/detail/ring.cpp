@@ -42,6 +42,8 @@ std::size_t total_bytes(const lane_geometry& g, std::size_t control_bytes) {
   return sum;
 }
 
+constexpr std::int64_t idle_ns = 20'000'000;  // after this, memory that was read empty is given back
+
 std::uint64_t to_word(end_state state, const exit_status& exit) noexcept {
   std::uint64_t kind = 0;
   std::uint64_t number = 0;
@@ -150,7 +152,7 @@ void ring::take_over(unsigned end) noexcept {
 
 // ---- sending --------------------------------------------------------------------------------------------------------
 
-result<std::uint64_t> ring::put(unsigned direction, std::span<const std::byte> message, deadline until) {
+result<std::uint64_t> ring::put(unsigned direction, const gathered& message, deadline until) {
   lane& l = lanes_[direction];
   if (ended()) [[unlikely]]
     return end_error("send", direction);
@@ -166,7 +168,7 @@ result<std::uint64_t> ring::put(unsigned direction, std::span<const std::byte> m
 
 // The first attempt found no room. As long as the reader gets on, it is waited for: a small lane is a fast one. Otherwise
 // the lane grows; if it may not or cannot, there is nothing left but waiting.
-result<std::uint64_t> ring::put_waiting(unsigned direction, std::span<const std::byte> message, deadline until,
+result<std::uint64_t> ring::put_waiting(unsigned direction, const gathered& message, deadline until,
                                         lane_outcome outcome) {
   constexpr std::chrono::milliseconds patience(10);  // longer than a reader is off its CPU, if the machine is not overloaded
   lane& l = lanes_[direction];
@@ -221,8 +223,10 @@ void ring::pop(unsigned direction) noexcept {
   lane& l = lanes_[direction];
   l.in->pop();
   l.shared->space.notify_one(l.space_ringer);
-  if (l.in->trim_large()) [[unlikely]]
-    l.shared->space.notify_one(l.space_ringer);
+  if (l.in->large_drained()) [[unlikely]] {
+    const auto now = deadline::now();
+    if (now - std::exchange(l.large_drained_at, now) > idle_ns && l.in->trim_large()) l.shared->space.notify_one(l.space_ringer);
+  }
 }
 
 result<bool> ring::poll(unsigned direction, deadline until) {
@@ -257,7 +261,6 @@ lane_outcome ring::find(lane& l, unsigned direction) {
 
 // Returns nothing once find() was `done`.
 std::optional<error> ring::wait_for_data(unsigned direction, const char* operation, deadline until) {
-  constexpr std::int64_t idle_ns = 20'000'000;  // then memory that was read empty is given back
   lane& l = lanes_[direction];
   const unsigned own_end = 1 - direction;
   lane_outcome outcome = lane_outcome::nothing;

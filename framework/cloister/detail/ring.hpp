@@ -57,7 +57,7 @@ class ring {
   /// Appends a message; returns its position. Waits for room only while the reader gets on: if it does not for 10 ms, or
   /// the deadline passes, the lane grows instead, up to max_bytes. Errors: timed_out, would_block, closed, peer_down
   /// (the reading end), too_large, no_memory, broken, stopping, interrupted; nothing was put then.
-  result<std::uint64_t> put(unsigned direction, std::span<const std::byte> message, deadline until);
+  result<std::uint64_t> put(unsigned direction, const gathered& message, deadline until);
   /// The next message, still in the mapping; pop makes it the caller's. Errors: timed_out, would_block, broken, stopping,
   /// interrupted; once drained also closed and peer_down.
   result<ring_message> peek(unsigned direction, deadline until);
@@ -105,7 +105,8 @@ class ring {
     spin_budget out_spin;
     alignas(128) std::optional<reader> in;
     bool in_known = false;
-    std::int64_t idle_since = 0;  // when the reader first found nothing, on CLOCK_MONOTONIC
+    std::int64_t idle_since = 0;        // when the reader first found nothing, on CLOCK_MONOTONIC
+    std::int64_t large_drained_at = 0;  // when it last read a large level empty
     spin_budget in_spin;
     alignas(128) std::uint64_t looked_at = 0;
   };
@@ -118,7 +119,7 @@ class ring {
   error break_now(const char* operation);
   bool ended() const noexcept;
   lane_outcome find(lane& l, unsigned direction);
-  result<std::uint64_t> put_waiting(unsigned direction, std::span<const std::byte> message, deadline until, lane_outcome outcome);
+  result<std::uint64_t> put_waiting(unsigned direction, const gathered& message, deadline until, lane_outcome outcome);
   std::optional<error> wait_for_data(unsigned direction, const char* operation, deadline until);
   void wake_all() noexcept;
 

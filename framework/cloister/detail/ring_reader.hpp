@@ -31,7 +31,8 @@ struct ring_message {
 template <class Platform, class Store>
 class lane_reader {
  public:
-  /// Levels of more than this are given back as soon as they are read empty, smaller ones when the reader idles.
+  /// Levels of more than this are given back when they are read empty, unless large messages come one after the other.
+  /// Smaller ones when the reader idles.
   static constexpr std::uint64_t kept_while_busy = std::uint64_t{4} << 20;
 
   lane_reader(basic_lane<Platform>& lane, const lane_geometry& geometry, Store store)
@@ -51,8 +52,10 @@ class lane_reader {
   /// Memory ordering: the head store releases the room to the writer, after the caller's copy.
   void pop() noexcept;
 
-  /// Gives large levels back that are read empty. True if there was something: the caller then notifies `space`.
-  bool trim_large() noexcept;
+  /// The last pop read a large level empty.
+  bool large_drained() const noexcept { return level_ != 0 && geometry_.levels[level_].capacity > kept_while_busy && drained(level_); }
+  /// Gives it back. True if there was something: the caller then notifies `space`.
+  bool trim_large() noexcept { return trim(level_); }
   /// Gives back everything above level 0 that is read empty.
   bool trim_all() noexcept;
   /// True if trim_all would find something.
@@ -176,11 +179,6 @@ bool lane_reader<Platform, Store>::trim(unsigned l) noexcept {
   lane_.use[l].store(empty ? bare : kept, std::memory_order_release);
   Platform::fault("pipe_trim", 3);
   return true;  // also if not empty after all: the writer may have met `trimming` and gone to sleep
-}
-
-template <class Platform, class Store>
-bool lane_reader<Platform, Store>::trim_large() noexcept {
-  return level_ != 0 && geometry_.levels[level_].capacity > kept_while_busy && trim(level_);
 }
 
 template <class Platform, class Store>

@@ -5,6 +5,7 @@
 // reader's heads, which are read and checked. A template over the platform, so that tests run this code under a scheduler.
 #pragma once
 
+#include <cloister/detail/gathered.hpp>
 #include <cloister/detail/ring_lane.hpp>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ class lane_writer {
   /// Appends `message` if there is room where the stream ends, or where a record of its size belongs, or with `may_grow`
   /// further up. After `done` it is committed, and the caller notifies `data`.
   /// Memory ordering: the tail store releases the record to the reader; the head loads acquire the room.
-  lane_outcome put(std::span<const std::byte> message, bool may_grow) noexcept;
+  lane_outcome put(const gathered& message, bool may_grow) noexcept;
   /// Where the stream ends: bytes ever written, over all levels. After `done`: the position behind that record.
   std::uint64_t position() const noexcept { return position_; }
   /// Bytes that the reader has delivered, as last seen: tells whether it gets on.
@@ -37,14 +38,14 @@ class lane_writer {
   std::uint64_t room(unsigned l) const noexcept { return geometry_.levels[l].capacity - (tail_[l] - head_seen_[l]); }
   std::uint64_t unread() const noexcept;
   bool look() noexcept;
-  lane_outcome put_slowly(std::span<const std::byte> message, std::uint64_t record, bool may_grow) noexcept;
-  lane_outcome put_above(unsigned l, std::span<const std::byte> message, std::uint64_t record, bool restart) noexcept;
+  lane_outcome put_slowly(const gathered& message, std::uint64_t record, bool may_grow) noexcept;
+  lane_outcome put_above(unsigned l, const gathered& message, std::uint64_t record, bool restart) noexcept;
   bool claim(unsigned l) noexcept;
   bool reserve(unsigned l, std::uint64_t upto) noexcept;
   bool reserve_more(unsigned l, std::uint64_t in_all) noexcept;
   void shed(unsigned l) noexcept;
-  void write(unsigned l, std::span<const std::byte> message, std::uint64_t record) noexcept;
-  void copy(unsigned l, std::uint64_t position, const std::byte* from, std::uint64_t bytes) noexcept;
+  void write(unsigned l, const gathered& message, std::uint64_t record) noexcept;
+  void copy(unsigned l, std::uint64_t position, gathered::reader& from, std::uint64_t bytes) noexcept;
 
   basic_lane<Platform>& lane_;
   const lane_geometry& geometry_;
@@ -98,7 +99,7 @@ std::uint64_t lane_writer<Platform, Store>::unread() const noexcept {
 }
 
 template <class Platform, class Store>
-inline lane_outcome lane_writer<Platform, Store>::put(std::span<const std::byte> message, bool may_grow) noexcept {
+inline lane_outcome lane_writer<Platform, Store>::put(const gathered& message, bool may_grow) noexcept {
   Platform::fault("pipe_put", 1);
   const std::uint64_t record = record_bytes(message.size());
   // While the stream ends at level 0, all other levels are empty.
@@ -110,7 +111,7 @@ inline lane_outcome lane_writer<Platform, Store>::put(std::span<const std::byte>
 }
 
 template <class Platform, class Store>
-lane_outcome lane_writer<Platform, Store>::put_slowly(std::span<const std::byte> message, std::uint64_t record,
+lane_outcome lane_writer<Platform, Store>::put_slowly(const gathered& message, std::uint64_t record,
                                                       bool may_grow) noexcept {
   if (message.size() > max_record_length || record > geometry_.max_bytes) return lane_outcome::too_large;
   if (!look()) return lane_outcome::broken;
@@ -143,7 +144,7 @@ lane_outcome lane_writer<Platform, Store>::put_slowly(std::span<const std::byte>
 // REQUIRES: level `l` is claimed and has room. Each store leaves a lane that a reader and a next owner can go on with:
 // reserved but not linked, linked but empty.
 template <class Platform, class Store>
-lane_outcome lane_writer<Platform, Store>::put_above(unsigned l, std::span<const std::byte> message, std::uint64_t record,
+lane_outcome lane_writer<Platform, Store>::put_above(unsigned l, const gathered& message, std::uint64_t record,
                                                      bool restart) noexcept {
   Platform::fault("pipe_grow", 1);
   if (!reserve(l, tail_[l] + record) && !(restart && (shed(l), reserve(l, tail_[l] + record)))) {
@@ -205,16 +206,18 @@ bool lane_writer<Platform, Store>::reserve_more(unsigned l, std::uint64_t in_all
 }
 
 template <class Platform, class Store>
-inline void lane_writer<Platform, Store>::write(unsigned l, std::span<const std::byte> message, std::uint64_t record) noexcept {
+inline void lane_writer<Platform, Store>::write(unsigned l, const gathered& message, std::uint64_t record) noexcept {
   Platform::fault("pipe_put", 2);
   const std::uint64_t at = tail_[l];
   const std::uint64_t header = record_header(message.size(), at);
   std::memcpy(geometry_.at(l, at), &header, record_header_bytes);  // never wraps: positions are multiples of 8
   if (Platform::faults()) [[unlikely]] {                           // die with half a message written
-    copy(l, at + record_header_bytes, message.data(), message.size() / 2);
+    gathered::reader half(message);
+    copy(l, at + record_header_bytes, half, message.size() / 2);
     Platform::fault("pipe_put", 3);
   }
-  copy(l, at + record_header_bytes, message.data(), message.size());
+  gathered::reader bytes(message);
+  copy(l, at + record_header_bytes, bytes, message.size());
   Platform::fault("pipe_put", 4);
   tail_[l] = at + record;
   position_ += record;
@@ -223,11 +226,11 @@ inline void lane_writer<Platform, Store>::write(unsigned l, std::span<const std:
 }
 
 template <class Platform, class Store>
-inline void lane_writer<Platform, Store>::copy(unsigned l, std::uint64_t position, const std::byte* from,
+inline void lane_writer<Platform, Store>::copy(unsigned l, std::uint64_t position, gathered::reader& from,
                                                std::uint64_t bytes) noexcept {
   const std::uint64_t first = std::min(bytes, geometry_.until_wrap(l, position));
-  if (bytes != 0) std::memcpy(geometry_.at(l, position), from, first);
-  if (first < bytes) std::memcpy(geometry_.at(l, 0), from + first, bytes - first);
+  from.copy(geometry_.at(l, position), first);
+  if (first < bytes) from.copy(geometry_.at(l, 0), bytes - first);
 }
 
 }  // namespace cloister::detail

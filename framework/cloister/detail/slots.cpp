@@ -107,7 +107,7 @@ slots::outcome slots::state_for_put() const {
   return status & status_broken ? outcome::broken : outcome::closed;
 }
 
-void slots::write(slot_place p, std::span<const std::byte> message, std::span<const chunk_run> chunks) {
+void slots::write(slot_place p, const gathered& message, std::span<const chunk_run> chunks) {
   auto& slot = layout_.slot(p);
   const auto position = chain_.position(p);
   const auto length = static_cast<std::uint32_t>(message.size());
@@ -117,22 +117,23 @@ void slots::write(slot_place p, std::span<const std::byte> message, std::span<co
     chunks_.bind(chunks, position);
     fault_point("chunk", 6);
     std::memcpy(slot.bytes(), &chunks.front().first, sizeof(std::uint32_t));
-  } else if (!message.empty()) {
+  } else {
     const std::size_t half = faults_armed.load(std::memory_order_relaxed) ? message.size() / 2 : 0;
-    std::memcpy(slot.bytes(), message.data(), half);
+    gathered::reader bytes(message);
+    bytes.copy(slot.bytes(), half);
     fault_point("put", 4);
-    std::memcpy(slot.bytes() + half, message.data() + half, message.size() - half);
+    bytes.copy(slot.bytes() + half, message.size() - half);
   }
   fault_point("put", 5);
   slot.word.store(slot_word::make(layout_.lap(p), slot_state::ready).raw, std::memory_order_release);
   fault_point("put", 6);
 }
 
-// Puts the first of `messages`, and others of them as far as there is room at once.
-slots::outcome slots::try_put(actor_id me, std::span<const std::span<const std::byte>> messages, std::span<const chunk_run> chunks,
-                              std::uint64_t& position, std::size_t& done) {
+// Puts 1 to `want` messages, as far as there is room at once: `write(place, i)` commits the one number i.
+template <class Write>
+slots::outcome slots::try_put(actor_id me, std::size_t want, Write write, std::uint64_t& position, std::size_t& done) {
   if (const auto o = state_for_put(); o != outcome::done) return o;
-  const auto claimed = chain_.claim(me, static_cast<std::uint32_t>(messages.size()));
+  const auto claimed = chain_.claim(me, static_cast<std::uint32_t>(want));
   switch (claimed.status) {
     case slots_chain::claim_status::claimed: break;
     case slots_chain::claim_status::full: return outcome::again;
@@ -146,7 +147,7 @@ slots::outcome slots::try_put(actor_id me, std::span<const std::span<const std::
     return o;
   }
   position = chain_.position(claimed.first);
-  for (std::uint32_t i = 0; i < claimed.count; ++i) write({claimed.first.ring, claimed.first.at + i}, messages[i], chunks);
+  for (std::uint32_t i = 0; i < claimed.count; ++i) write({claimed.first.ring, claimed.first.at + i}, i);
   done = claimed.count;
   layout_.shared().ready.notify_one(ready_ringer_);
   fault_point("put", 7);
@@ -166,12 +167,13 @@ void slots::pass_room_on(std::uint64_t next) {
   if (vacant.has_sleepers() && chain_.has_room_for(next)) [[unlikely]] vacant.notify_one(vacant_ringer_);
 }
 
-result<std::uint64_t> slots::put(actor_id me, std::span<const std::byte> message, deadline until) {
+result<std::uint64_t> slots::put(actor_id me, const gathered& message, deadline until) {
   if (message.size() > layout_.geometry().room) return put_large(me, message, until);
   std::uint64_t position = 0;
   std::size_t done = 0;
   auto o = outcome::again;
-  const auto attempt = [&] { return (o = try_put(me, {&message, 1}, {}, position, done)) != outcome::again; };
+  const auto fill = [&](slot_place p, std::size_t) { write(p, message, {}); };
+  const auto attempt = [&] { return (o = try_put(me, 1, fill, position, done)) != outcome::again; };
   const auto w = layout_.shared().vacant.wait(attempt, until);
   if (o == outcome::done) [[likely]] {
     pass_room_on(position + 1);
@@ -193,7 +195,7 @@ slots::outcome slots::take_chunks(actor_id me, std::size_t bytes, chunk_runs& in
   }
 }
 
-result<std::uint64_t> slots::put_large(actor_id me, std::span<const std::byte> message, deadline until) {
+result<std::uint64_t> slots::put_large(actor_id me, const gathered& message, deadline until) {
   auto& s = layout_.shared();
   if (message.size() > largest_message())
     return cloister::error(errc::too_large, "queue '" + std::string(header_.name_view()) + "' put: a message of " + std::to_string(message.size()) +
@@ -216,7 +218,8 @@ result<std::uint64_t> slots::put_large(actor_id me, std::span<const std::byte> m
     fault_point("chunk", 4);
     std::uint64_t position = 0;
     std::size_t done = 0;
-    w = s.vacant.wait([&] { return (o = try_put(me, {&message, 1}, chunks, position, done)) != outcome::again; }, until);
+    const auto fill = [&](slot_place p, std::size_t) { write(p, message, chunks); };
+    w = s.vacant.wait([&] { return (o = try_put(me, 1, fill, position, done)) != outcome::again; }, until);
     if (o != outcome::done) return o == outcome::again ? fail("put", w, until) : fail("put", o);
     chunks.clear();
     pass_room_on(position + 1);
@@ -243,7 +246,8 @@ result<std::size_t> slots::put_many(actor_id me, std::span<const std::span<const
     std::uint64_t position = 0;
     std::size_t done = 0;
     auto o = outcome::again;
-    const auto w = layout_.shared().vacant.wait([&] { return (o = try_put(me, rest.first(small), {}, position, done)) != outcome::again; }, until);
+    const auto fill = [&](slot_place p, std::size_t i) { write(p, rest[i], {}); };
+    const auto w = layout_.shared().vacant.wait([&] { return (o = try_put(me, small, fill, position, done)) != outcome::again; }, until);
     put_so_far += done;
     if (o == outcome::done) {
       pass_room_on(position + done);

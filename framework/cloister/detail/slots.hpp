@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cloister/deadline.hpp>
+#include <cloister/detail/gathered.hpp>
 #include <cloister/detail/slots_chain.hpp>
 #include <cloister/detail/slots_chunks.hpp>
 #include <cloister/detail/slots_layout.hpp>
@@ -135,7 +136,7 @@ class slots {
 
   /// Blocks: while there is no room. Returns the message's position.
   /// timed_out, would_block (deadline::passed()), closed, too_large, no_memory, stopping, interrupted, broken: nothing was put.
-  result<std::uint64_t> put(actor_id me, std::span<const std::byte> message, deadline until);
+  result<std::uint64_t> put(actor_id me, const gathered& message, deadline until);
   /// In order, with one notification for many. Returns how many were put: all, or fewer if the deadline or an end came
   /// in between; the error if none was.
   result<std::size_t> put_many(actor_id me, std::span<const std::span<const std::byte>> messages, deadline until);
@@ -198,12 +199,12 @@ class slots {
   slots(slots_layout layout, const object_header& header);
   static result<std::unique_ptr<slots>> build(memory mapped, const slots_options& options, const slots_geometry& geometry);
 
-  outcome try_put(actor_id me, std::span<const std::span<const std::byte>> messages, std::span<const chunk_run> chunks,
-                  std::uint64_t& position, std::size_t& done);
-  void write(slot_place p, std::span<const std::byte> message, std::span<const chunk_run> chunks);
+  template <class Write>
+  outcome try_put(actor_id me, std::size_t want, Write write, std::uint64_t& position, std::size_t& done);
+  void write(slot_place p, const gathered& message, std::span<const chunk_run> chunks);
   void pass_room_on(std::uint64_t next);
   outcome take_chunks(actor_id me, std::size_t bytes, chunk_runs& into);
-  result<std::uint64_t> put_large(actor_id me, std::span<const std::byte> message, deadline until);
+  result<std::uint64_t> put_large(actor_id me, const gathered& message, deadline until);
   outcome state_for_put() const;
 
   outcome try_take(actor_id me, taken& into, slots_walk& walk, bool discarding = false);

@@ -200,14 +200,15 @@ void chunk_pool::release(std::span<const chunk_run> runs, std::uint64_t position
   if (!runs.empty()) lower_hint(runs.front().first);
 }
 
-void chunk_pool::write(std::span<const chunk_run> runs, std::span<const std::byte> bytes) const {
-  std::size_t done = 0;
+void chunk_pool::write(std::span<const chunk_run> runs, const gathered& message) const {
+  gathered::reader bytes(message);
+  std::size_t left = message.size();
   for (const auto& run : runs) {
-    const auto n = std::min(bytes.size() - done, std::size_t{run.count} * slots_geometry::chunk_bytes);
-    std::memcpy(layout_.chunk_data(run.first), bytes.data() + done, n / 2);
+    const auto n = std::min(left, std::size_t{run.count} * slots_geometry::chunk_bytes);
+    bytes.copy(layout_.chunk_data(run.first), n / 2);
     fault_point("chunk", 3);
-    std::memcpy(layout_.chunk_data(run.first) + n / 2, bytes.data() + done + n / 2, n - n / 2);
-    done += n;
+    bytes.copy(layout_.chunk_data(run.first) + n / 2, n - n / 2);
+    left -= n;
   }
 }
 

@@ -9,6 +9,7 @@
 // Threads and processes: any number. Nothing here waits.
 #pragma once
 
+#include <cloister/detail/gathered.hpp>
 #include <cloister/detail/slots_layout.hpp>
 
 #include <cstdint>
@@ -45,7 +46,7 @@ class chunk_pool {
   /// in(position) -> free, where it still is.
   void release(std::span<const chunk_run> runs, std::uint64_t position);
 
-  void write(std::span<const chunk_run> runs, std::span<const std::byte> bytes) const;
+  void write(std::span<const chunk_run> runs, const gathered& message) const;
   /// `into` is at most as long as the chunks.
   void read(std::span<const chunk_run> runs, std::span<std::byte> into) const;
 

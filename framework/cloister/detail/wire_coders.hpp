@@ -26,6 +26,7 @@ inline std::byte* encoder::grow(std::size_t bytes) {
 }
 
 inline void encoder::raw(const void* from, std::size_t bytes) {
+  if (borrows_ && bytes >= least_borrowed) return borrow(from, bytes);
   if (bytes != 0) std::memcpy(grow(bytes), from, bytes);
 }
 
@@ -47,12 +48,13 @@ inline void encoder::count(std::size_t n) {
 
 class encoder::undo {
  public:
-  explicit undo(encoder& of) noexcept : of_(&of), size_(of.size()), depth_(of.depth_) {}
+  explicit undo(encoder& of) noexcept : of_(&of), size_(of.own_size()), loans_(of.loans_.size()), depth_(of.depth_) {}
   undo(const undo&) = delete;
   undo& operator=(const undo&) = delete;
   ~undo() {
     if (of_ == nullptr) return;
     of_->at_ = of_->begin_ + size_;
+    for (; of_->loans_.size() > loans_; of_->loans_.pop_back()) of_->borrowed_bytes_ -= of_->loans_.back().bytes.size();
     of_->depth_ = depth_;
   }
   void forget() noexcept { of_ = nullptr; }
@@ -60,6 +62,7 @@ class encoder::undo {
  private:
   encoder* of_;
   std::size_t size_;
+  std::size_t loans_;
   unsigned depth_;
 };
 
@@ -135,27 +138,6 @@ result<T> try_decode(std::span<const std::byte> bytes, detail::handle_source* ha
     return decode<T>(bytes, handles);
   } catch (const failure& f) {
     return f.error();
-  }
-}
-
-template <class T>
-void encode_to(std::span<std::byte> to, const T& v) noexcept {
-  static_assert(is_flat<T>, "cloister: encode_to is for types whose encoding is their memory: see is_flat.");
-  detail::store(to.data(), v);
-}
-
-template <class T>
-T decode_from(std::span<const std::byte> from) {
-  static_assert(is_flat<T>, "cloister: decode_from is for types whose encoding is their memory: see is_flat.");
-  if constexpr (detail::checked<T>) {
-    std::byte copy[flat_size<T>];  // looked at twice
-    std::memcpy(copy, from.data(), std::min(from.size(), sizeof copy));
-    return decode<T>({copy, std::min(from.size(), sizeof copy)});
-  } else {
-    decoder in(from);
-    const std::byte* bytes = in.take(flat_size<T>, detail::type_name<T>);
-    in.finish(detail::type_name<T>);
-    return detail::load<T>(bytes);
   }
 }
 

@@ -176,6 +176,27 @@ bool valid(const std::byte* from) noexcept {
 }
 
 template <class T>
+constexpr bool is_read_once();
+/// Decoding looks at no byte of the message a second time, so that it may lie in memory that somebody hostile writes to.
+/// False for what may contain itself, too.
+template <class T>
+inline constexpr bool read_once = is_read_once<T>();
+
+template <class... T>
+constexpr bool all_read_once(type_list<T...>) {
+  return (read_once<T> && ...);
+}
+template <class T>
+constexpr bool is_read_once() {
+  constexpr kind k = kind_v<T>;
+  if constexpr (flaw_v<T> != flaw::none || checked<T>) return false;
+  else if constexpr (flat<T> || k == kind::text) return true;
+  else if constexpr (k == kind::sequence) return plain<element_t<T>> && !checked<element_t<T>>;
+  else if constexpr (k == kind::pair || k == kind::tuple || k == kind::aggregate) return all_read_once(parts_t<T>{});
+  else return false;
+}
+
+template <class T>
 T load_by_assignment(const std::byte* from) noexcept {
   T v;  // the one object, also for g++ 12, which elides nothing declared in an inner block
   std::memcpy(static_cast<void*>(std::addressof(v)), from, sizeof v);

@@ -18,7 +18,7 @@ void put(encoder& out, const T& v);
 template <class E>
 void put_each(encoder& out, const E* from, std::size_t n) {
   if constexpr (plain<E>) {
-    if (n != 0) std::memcpy(out.grow(n * sizeof(E)), from, n * sizeof(E));
+    out.raw(from, n * sizeof(E));
   } else {
     for (std::size_t i = 0; i < n; ++i) put(out, from[i]);
   }
@@ -78,11 +78,12 @@ void put(encoder& out, const T& v) {
     store(out.grow(flat_bytes<T>), v);
   } else if constexpr (k == kind::coded) {
     const auto before = out.size();
+    const encoder::copying all(out);  // it may encode values of its own making
     codec<T>::put(out, v);
     if (out.size() == before) throw failure(errc::invalid, "encode of '" + readable(type_name<T>) + "': its codec wrote nothing");
   } else if constexpr (k == kind::text) {
     out.count(v.size());
-    if (!v.empty()) std::memcpy(out.grow(v.size() * sizeof v[0]), v.data(), v.size() * sizeof v[0]);
+    out.raw(v.data(), v.size() * sizeof v[0]);
   } else if constexpr (k == kind::path) {
     put(out, v.native());
   } else if constexpr (k == kind::bits) {
