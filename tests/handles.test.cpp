@@ -143,7 +143,8 @@ TEST_CASE("a handle of another message type is refused") {
   const auto as_strings = queue<queue<std::string>>();
   static_cast<void>(as_strings);
   auto& object = detail::object_of(carrier.handle());
-  auto taken = detail::taken_message::take(object, "get", 1s).value();
+  detail::taken_message taken(object);
+  taken.take("get", 1s).value();
   REQUIRE(taken.deliver<queue<std::string>>() == errc::wrong_type);
 }
 

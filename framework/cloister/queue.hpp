@@ -181,7 +181,7 @@ class [[nodiscard]] basic_queue {
   static constexpr unsigned role = Part == queue_part::both ? detail::no_role : Part == queue_part::sink ? detail::sink_role : detail::source_role;
   explicit basic_queue(detail::object_handle handle) : handle_(std::move(handle)) {}
   detail::attachment& object() const { return detail::object_of(handle_); }
-  result<lease<T>> loan(result<detail::taken_message> taken) const;
+  result<lease<T>> loan(detail::taken_message& message) const;
 
   detail::object_handle handle_;
 };

@@ -37,13 +37,20 @@ void spin_budget::learn(std::int64_t ns) noexcept {
 }
 
 int spin_budget::cpus() noexcept {
-  static const int count = [] {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-  }();
+  static const auto count = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
   return count;
 }
+
+std::int32_t spin_budget::impolite_ns() noexcept {
+  static const bool bound = [] {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    return ::sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+  }();
+  return bound ? 0 : politely_after_ns;
+}
+
+void yield_cpu() noexcept { ::sched_yield(); }
 
 std::atomic<bool>& spin_budget::allowed() noexcept {
   static std::atomic<bool> on{cpus() > 1};

@@ -58,9 +58,9 @@ template <class T, queue_part Part>
 result<T> basic_queue<T, Part>::get(deadline until) const
   requires detail::can_take<Part>
 {
-  auto taken = detail::taken_message::take(object(), "get", until);
-  if (!taken) return taken.error();
-  return taken->template deliver<T>();
+  detail::taken_message message(object());
+  if (auto taken = message.take("get", until); !taken) return taken.error();
+  return message.template deliver<T>();
 }
 
 template <class T, queue_part Part>
@@ -73,9 +73,8 @@ result<std::vector<T>> basic_queue<T, Part>::get_many(std::size_t most, deadline
 }
 
 template <class T, queue_part Part>
-result<lease<T>> basic_queue<T, Part>::loan(result<detail::taken_message> taken) const {
-  if (!taken) return taken.error();
-  auto held = taken->template lease<T>();
+result<lease<T>> basic_queue<T, Part>::loan(detail::taken_message& message) const {
+  auto held = message.template lease<T>();
   if (!held) return held.error();
   return lease<T>(std::move(held->first), std::move(held->second));
 }
@@ -84,14 +83,18 @@ template <class T, queue_part Part>
 result<lease<T>> basic_queue<T, Part>::take(deadline until) const
   requires detail::can_take<Part>
 {
-  return loan(detail::taken_message::take(object(), "take", until));
+  detail::taken_message message(object());
+  if (auto taken = message.take("take", until); !taken) return taken.error();
+  return loan(message);
 }
 
 template <class T, queue_part Part>
 result<lease<T>> basic_queue<T, Part>::take_dead_letter() const
   requires detail::can_take<Part>
 {
-  return loan(detail::taken_message::take_dead(object()));
+  detail::taken_message message(object());
+  if (auto taken = message.take_dead(); !taken) return taken.error();
+  return loan(message);
 }
 
 /// Input iterator over messages; the end is reached when the queue is closed and drained.
@@ -156,9 +159,9 @@ class basic_queue<T, Part>::lease_range {
 template <class T>
 result<T> joinable_queue<T>::get(deadline until) const {
   auto& q = detail::object_of(queue_.handle());
-  auto taken = detail::taken_message::take(q, "get", until);
-  if (!taken) return taken.error();
-  auto held = taken->template lease<T>();
+  detail::taken_message message(q);
+  if (auto taken = message.take("get", until); !taken) return taken.error();
+  auto held = message.template lease<T>();
   if (!held) return held.error();
   detail::remember_unfinished(q, std::move(held->first));
   return std::move(held->second);

@@ -99,20 +99,20 @@ result<std::vector<taken>> take_many(attachment& q, std::size_t most, deadline u
   return q.queue().take_many(me, most, until);
 }
 
-result<taken_message> taken_message::take(attachment& q, const char* operation, deadline until) {
+result<void> taken_message::take(const char* operation, deadline until) {
   const auto me = self_actor();
-  if (me == 0) return not_attached_error(q, operation);
-  auto got = q.queue().take(me, until);
-  if (!got) return got.error();
-  return taken_message(q, *std::move(got), false);
+  if (me == 0) return not_attached_error(queue_, operation);
+  return queue_.queue().take(me, taken_, until);
 }
 
-result<taken_message> taken_message::take_dead(attachment& q) {
+result<void> taken_message::take_dead() {
   const auto me = self_actor();
-  if (me == 0) return not_attached_error(q, "take_dead_letter");
-  auto got = q.queue().take_dead(me, deadline::passed());
+  if (me == 0) return not_attached_error(queue_, "take_dead_letter");
+  auto got = queue_.queue().take_dead(me, deadline::passed());
   if (!got) return got.error();
-  return taken_message(q, *std::move(got), true);
+  taken_ = *std::move(got);
+  dead_ = true;
+  return {};
 }
 
 std::span<const std::byte> own_copy(const taken& message) {
@@ -123,21 +123,17 @@ std::span<const std::byte> own_copy(const taken& message) {
 
 result<held_message> held_message::hold(taken_message&& message) {
   held_message held;
-  held.is_dead_letter_ = message.dead_;
   if (message.dead_) {
     held.token_.redelivered = message.taken_.redeliveries();
-    held.dead_letter_ = std::move(message.taken_);
+    held.dead_letter_ = std::make_unique<taken>(std::move(message.taken_));
   } else {
     auto token = message.taken_.lease();
     if (!token) return token.error();
     held.token_ = *token;
   }
-  held.queue_ = message.queue_->shared_from_this();
+  held.queue_ = message.queue_.shared_from_this();
   return held;
 }
-
-held_message::held_message(held_message&& other) noexcept
-    : queue_(std::move(other.queue_)), token_(other.token_), dead_letter_(std::move(other.dead_letter_)), is_dead_letter_(other.is_dead_letter_) {}
 
 held_message& held_message::operator=(held_message&& other) noexcept {
   if (this != &other) {
@@ -145,7 +141,6 @@ held_message& held_message::operator=(held_message&& other) noexcept {
     queue_ = std::move(other.queue_);
     token_ = other.token_;
     dead_letter_ = std::move(other.dead_letter_);
-    is_dead_letter_ = other.is_dead_letter_;
   }
   return *this;
 }
@@ -153,7 +148,7 @@ held_message& held_message::operator=(held_message&& other) noexcept {
 void held_message::ack() {
   if (!queue_) return;
   const auto q = std::exchange(queue_, nullptr);
-  if (is_dead_letter_) return dead_letter_.deliver();
+  if (dead_letter_) return dead_letter_->deliver();
   const auto me = self_actor();
   if (me == 0) throw failure(not_attached_error(*q, "ack"));
   q->queue().ack(me, token_).value();
@@ -162,8 +157,8 @@ void held_message::ack() {
 void held_message::give_back() noexcept {
   if (!queue_) return;
   const auto q = std::exchange(queue_, nullptr);
-  if (is_dead_letter_) {
-    dead_letter_ = taken();
+  if (dead_letter_) {
+    dead_letter_.reset();
   } else if (const auto me = self_actor(); me != 0) {
     static_cast<void>(q->queue().give_back(me, token_));
   }

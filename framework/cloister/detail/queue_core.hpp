@@ -7,6 +7,7 @@
 
 #include <cloister/detail/mailbox.hpp>
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,9 +41,11 @@ class held_message;
 
 class taken_message {
  public:
-  /// `operation` is for the error's text.
-  static result<taken_message> take(attachment& q, const char* operation, deadline until);
-  static result<taken_message> take_dead(attachment& q);
+  /// `q` is held by the handle that the caller uses.
+  explicit taken_message(attachment& q) noexcept : queue_(q) {}
+  /// `operation` is for the error's text. REQUIRES: nothing was taken.
+  result<void> take(const char* operation, deadline until);
+  result<void> take_dead();
 
   /// Decodes it and makes it the caller's.
   template <class T>
@@ -53,17 +56,16 @@ class taken_message {
 
  private:
   friend class held_message;
-  taken_message(attachment& q, taken taken, bool dead) : queue_(&q), taken_(std::move(taken)), dead_(dead) {}
-  attachment* queue_;  // held by the handle that the caller uses
+  attachment& queue_;
   taken taken_;        // gives back when destroyed
-  bool dead_;          // a dead letter: stays as it is until delivered
+  bool dead_ = false;  // a dead letter: stays as it is until delivered
 };
 
 /// A message on loan: the lease of a queue's, or a dead letter. Its destructor gives it back.
 class held_message {
  public:
   static result<held_message> hold(taken_message&& message);
-  held_message(held_message&& other) noexcept;
+  held_message(held_message&& other) noexcept = default;
   held_message& operator=(held_message&& other) noexcept;
   ~held_message() { give_back(); }
 
@@ -75,8 +77,7 @@ class held_message {
   held_message() = default;
   std::shared_ptr<attachment> queue_;  // null once it is done with
   lease_token token_;
-  taken dead_letter_;
-  bool is_dead_letter_ = false;
+  std::unique_ptr<taken> dead_letter_;  // instead of a lease
 };
 
 /// joinable_queue: leases held by this process until task_done, oldest first.
@@ -104,7 +105,7 @@ result<T> decoded(attachment& q, taken& message) {
 
 template <class T>
 result<T> taken_message::deliver() {
-  auto value = decoded<T>(*queue_, taken_);
+  auto value = decoded<T>(queue_, taken_);
   if (value) taken_.deliver();
   return value;
 }
@@ -126,7 +127,7 @@ result<std::vector<T>> deliver_many(attachment& q, std::vector<taken> messages) 
 
 template <class T>
 result<std::pair<held_message, T>> taken_message::lease() {
-  auto value = decoded<T>(*queue_, taken_);
+  auto value = decoded<T>(queue_, taken_);
   if (!value) return value.error();
   auto held = held_message::hold(std::move(*this));
   if (!held) return held.error();

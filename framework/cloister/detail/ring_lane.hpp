@@ -63,10 +63,10 @@ struct lane_geometry {
   std::uint64_t until_wrap(unsigned l, std::uint64_t position) const noexcept {
     return levels[l].capacity - (position & (levels[l].capacity - 1));
   }
-  /// Where a record goes by its size: two fit, or the last level.
+  /// Where a record goes by its size: three fit, or the last level.
   unsigned best_level(std::uint64_t record) const noexcept {
     unsigned l = 0;
-    while (l + 1 < count && levels[l].capacity / 2 < record) ++l;
+    while (l + 1 < count && levels[l].capacity / 3 < record) ++l;
     return l;
   }
 };

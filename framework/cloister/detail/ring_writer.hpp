@@ -103,7 +103,7 @@ inline lane_outcome lane_writer<Platform, Store>::put(const gathered& message, b
   Platform::fault("pipe_put", 1);
   const std::uint64_t record = record_bytes(message.size());
   // While the stream ends at level 0, all other levels are empty.
-  if (current_ == 0 && record <= geometry_.levels[0].capacity / 4 && room(0) >= record) [[likely]] {
+  if (current_ == 0 && record <= geometry_.levels[0].capacity / 3 && room(0) >= record) [[likely]] {
     write(0, message, record);
     return lane_outcome::done;
   }

@@ -174,6 +174,12 @@ result<std::uint64_t> slots::put(actor_id me, const gathered& message, deadline 
   auto o = outcome::again;
   const auto fill = [&](slot_place p, std::size_t) { write(p, message, {}); };
   const auto attempt = [&] { return (o = try_put(me, 1, fill, position, done)) != outcome::again; };
+  if (attempt()) [[likely]] {
+    if (o != outcome::done) return fail("put", o);
+    pass_room_on(position + 1);
+    return position;
+  }
+  if (until != deadline::passed()) chain_.await_batch(until);
   const auto w = layout_.shared().vacant.wait(attempt, until);
   if (o == outcome::done) [[likely]] {
     pass_room_on(position + 1);

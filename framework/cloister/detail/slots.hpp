@@ -143,6 +143,8 @@ class slots {
 
   /// Blocks: until there is a message. timed_out, would_block, closed, stopping, interrupted, broken.
   result<taken> take(actor_id me, deadline until);
+  /// The same, into an empty one.
+  result<void> take(actor_id me, taken& into, deadline until);
   /// Waits for the first, then takes what else is there, up to `most`.
   result<std::vector<taken>> take_many(actor_id me, std::size_t most, deadline until);
   /// Delivers them with one notification.
@@ -211,7 +213,7 @@ class slots {
   outcome take_returned(actor_id me, taken& into);
   outcome accept_slot(actor_id me, slot_place p, slot_word w, taken& into);
   outcome accept_entry(actor_id me, std::uint32_t index, lease_word w, taken& into);
-  void pass_on(slots_walk walk);
+  void pass_on(slots_walk& walk);
   bool idle(actor_id except);
 
   bool bury(slot_place p, actor_id me, unsigned redelivered, taken& message);

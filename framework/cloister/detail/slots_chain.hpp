@@ -9,6 +9,7 @@
 // Threads and processes: any number. Nothing here waits; loops are bounded by the number of slots.
 #pragma once
 
+#include <cloister/deadline.hpp>
 #include <cloister/detail/slots_layout.hpp>
 
 #include <atomic>
@@ -42,6 +43,10 @@ class slots_chain {
   };
   /// Claims 1 to `want` positions next to each other for `me`: FREE -> WRITING. Grows the queue if need be.
   claim_result claim(actor_id me, std::uint32_t want);
+
+  /// For a claim that found it full: a moment, as long as consumers get on, until there is room for several. Producer and
+  /// consumers that pass each single slot on would spend their time waiting for its cache line.
+  void await_batch(deadline until) const;
 
   enum class found : std::uint8_t { ready, end, again, broken };
   /// Moves `walk` on to the next READY slot. `again`: the rings changed meanwhile, start a new walk.
@@ -79,6 +84,8 @@ class slots_chain {
   more make_room(slot_place end);
   more grow(slot_place end);
   void follow_seal(slot_place sealed);
+  /// `head` is raised once for so many positions: it is a line that all sides want.
+  static constexpr unsigned head_step = 8;
   std::uint64_t help_head(unsigned r);
   void punch(unsigned r);
   std::uint64_t base(unsigned r) const { return layout_.shared().bases[r].load(std::memory_order_relaxed) - 1; }

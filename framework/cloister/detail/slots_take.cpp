@@ -154,7 +154,7 @@ slots::outcome slots::try_take(actor_id me, taken& into, slots_walk& walk, bool 
 }
 
 // A wake may have gone to a process that was stopped: whoever takes and sees more passes it on.
-void slots::pass_on(slots_walk walk) {
+void slots::pass_on(slots_walk& walk) {
   auto& s = layout_.shared();
   if (!s.ready.has_sleepers()) [[likely]] return;
   slot_place p;
@@ -164,19 +164,24 @@ void slots::pass_on(slots_walk walk) {
 }
 
 result<taken> slots::take(actor_id me, deadline until) {
+  taken t;
+  if (auto done = take(me, t, until); !done) return done.error();
+  return t;
+}
+
+result<void> slots::take(actor_id me, taken& into, deadline until) {
   if (const auto why = stop_reason()) return fail("get", *why);
   auto o = outcome::again;
-  taken t;
   slots_walk walk;
   try {
     const auto attempt = [&] {
       walk.started = false;
-      return (o = try_take(me, t, walk)) != outcome::again;
+      return (o = try_take(me, into, walk)) != outcome::again;
     };
     const auto w = layout_.shared().ready.wait(attempt, until);
-    if (o == outcome::done) {
+    if (o == outcome::done) [[likely]] {
       pass_on(walk);
-      return t;
+      return {};
     }
     return o == outcome::again ? fail("get", w, until) : fail("get", o);
   } catch (const std::bad_alloc&) {

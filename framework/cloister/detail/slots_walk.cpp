@@ -53,6 +53,7 @@ slots_chain::found slots_chain::walk_on(slots_walk& walk, slot_place& place, slo
   auto& s = layout_.shared();
   if (!walk.started) begin(walk);
   if (walk.first_ring >= g.rings) return found::broken;
+  unsigned consumed = 0;
   for (;;) {
     slot_place& p = walk.next;
     // Longer than the ring only if others consume faster than we look.
@@ -62,10 +63,8 @@ slots_chain::found slots_chain::walk_on(slots_walk& walk, slot_place& place, slo
     seen = word(p);
     const auto newer = seen.laps_after(lap);
     if (newer > 0) {
-      auto here = p.at;
-      auto& head = s.ring[p.ring].head;
-      if (head.load(std::memory_order_relaxed) == here) head.compare_exchange_strong(here, p.at + 1, std::memory_order_seq_cst);
       ++p.at;
+      if (++consumed % (2 * head_step) == 0) help_head(p.ring);
       continue;
     }
     if (newer < 0) {
@@ -98,6 +97,7 @@ slots_chain::found slots_chain::walk_on(slots_walk& walk, slot_place& place, slo
           if (seen.state() != slot_state::ready || seen.laps_after(lap) != 0) continue;
         }
         place = p;
+        if (only_ready) layout_.prefetch({p.ring, p.at + 3});
         if (!only_ready)
           ++p.at;
         else if (walk.all_steps > long_walk) [[unlikely]]

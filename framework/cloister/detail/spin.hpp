@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How long to try again before sleeping: adaptive, and never with one CPU.
+// How long to try again before sleeping: adaptive, and never on a machine with one CPU.
 //
-// Sleeping and being woken costs some 10 us; looking again costs nothing but the CPU. So a waiter spins for as long as
+// Sleeping and being woken costs 10 to 50 us; looking again costs nothing but the CPU. So a waiter spins for as long as
 // recent waits suggest: waits that ended within `long_ns` make it spin longer, up to that; longer ones make it give up
-// sooner, down to `short_ns`. An idle reader thus pays 2 us per message, a busy one never sleeps.
+// sooner, down to `short_ns`. An idle reader thus pays 2 us per message, a busy one never sleeps. `long_ns` is more than
+// being woken takes on both sides, or two who have slept once would make each other sleep for ever.
+// After `politely_after_ns`, or at once if this process is bound to one CPU, it offers the CPU to others between looks.
 //
 // A spin_budget lives in private memory, one per handle or thread; any threads may share it (relaxed atomics: a hint).
 #pragma once
@@ -18,7 +20,8 @@ namespace cloister::detail {
 class spin_budget {
  public:
   static constexpr std::int32_t short_ns = 2'000;
-  static constexpr std::int32_t long_ns = 20'000;
+  static constexpr std::int32_t long_ns = 100'000;
+  static constexpr std::int32_t politely_after_ns = 4'000;
 
   /// Nanoseconds to spin now; 0 with one CPU or with spinning switched off.
   std::int32_t now_ns() const noexcept { return spinning_allowed() ? ns_.load(std::memory_order_relaxed) : 0; }
@@ -27,8 +30,10 @@ class spin_budget {
 
   /// For tests: without spinning every wait sleeps. Process-wide, any thread.
   static void set_spinning(bool on) noexcept { allowed().store(on && cpus() > 1, std::memory_order_relaxed); }
-  /// The CPUs this process may run on, as found at its first wait.
+  /// The CPUs of the machine that are online, as found at the first wait.
   static int cpus() noexcept;
+  /// Spin this long before offering the CPU to others.
+  static std::int32_t impolite_ns() noexcept;
 
  private:
   static std::atomic<bool>& allowed() noexcept;
@@ -50,6 +55,17 @@ class sleep_clock {
   spin_budget& budget_;
   std::int64_t began_;
 };
+
+void yield_cpu() noexcept;
+
+/// Fetches a cache line that will be written to: from another processor it comes once, not first to be read.
+inline void prefetch_for_writing(const void* at) noexcept {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(at)));  // a no-op where there is none; __builtin_prefetch needs -mprfchw
+#else
+  __builtin_prefetch(at, 1);
+#endif
+}
 
 inline void cpu_relax() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -76,6 +92,7 @@ bool spin_until(Try& attempt, deadline until, spin_budget& budget) {
     const auto now = deadline::now();
     if (began == 0) began = now;
     if (now - began >= allowed || until.has_passed()) return false;
+    if (now - began >= spin_budget::impolite_ns()) yield_cpu();
   }
 }
 
