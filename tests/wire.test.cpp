@@ -276,24 +276,24 @@ TEST_CASE("a flat value's memory is its encoding") {
   });
 }
 
-namespace {
+namespace wire_test {
 struct spelled {
   int number;
 };
-}  // namespace
+}  // namespace wire_test
 
 template <>
-struct cloister::codec<spelled> {
+struct cloister::codec<wire_test::spelled> {
   static constexpr std::uint64_t fingerprint = 77;
-  static void put(encoder& out, const spelled& v) { out.value(std::string(9000, static_cast<char>('a' + v.number))); }
-  static spelled get(decoder& in) { return {in.value<std::string>()[0] - 'a'}; }
+  static void put(encoder& out, const wire_test::spelled& v) { out.value(std::string(9000, static_cast<char>('a' + v.number))); }
+  static wire_test::spelled get(decoder& in) { return {in.value<std::string>()[0] - 'a'}; }
 };
 
 TEST_CASE("large parts of a message may stay where they are, unless a codec made them") {
   struct parcel {
     int id;
     std::string text;
-    spelled made;
+    wire_test::spelled made;
     std::vector<double> values;
     std::string end;
   };
