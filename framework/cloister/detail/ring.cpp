@@ -172,6 +172,7 @@ result<std::uint64_t> ring::put_waiting(unsigned direction, const gathered& mess
                                         lane_outcome outcome) {
   constexpr std::chrono::milliseconds patience(10);  // longer than a reader is off its CPU, if the machine is not overloaded
   lane& l = lanes_[direction];
+  if (outcome == lane_outcome::nothing && until != deadline::passed()) l.out->await_room(until);
   bool grows = true;     // until an attempt says otherwise
   bool starved = false;  // that attempt found no memory
   while (outcome == lane_outcome::nothing) {

@@ -29,6 +29,8 @@ class lane_writer {
   /// further up. After `done` it is committed, and the caller notifies `data`.
   /// Memory ordering: the tail store releases the record to the reader; the head loads acquire the room.
   lane_outcome put(const gathered& message, bool may_grow) noexcept;
+  /// After a put that found no room: a moment, as long as the reader gets on, until there is room for several (spin.hpp).
+  void await_room(deadline until) const noexcept { await_batch(lane_.head[current_], geometry_.levels[current_].capacity / 4, until); }
   /// Where the stream ends: bytes ever written, over all levels. After `done`: the position behind that record.
   std::uint64_t position() const noexcept { return position_; }
   /// Bytes that the reader has delivered, as last seen: tells whether it gets on.

@@ -179,7 +179,7 @@ result<std::uint64_t> slots::put(actor_id me, const gathered& message, deadline 
     pass_room_on(position + 1);
     return position;
   }
-  if (until != deadline::passed()) chain_.await_batch(until);
+  if (until != deadline::passed()) chain_.await_room(until);
   const auto w = layout_.shared().vacant.wait(attempt, until);
   if (o == outcome::done) [[likely]] {
     pass_room_on(position + 1);

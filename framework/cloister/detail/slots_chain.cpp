@@ -79,19 +79,11 @@ slots_chain::claim_result slots_chain::claim(actor_id me, std::uint32_t want) {
   }
 }
 
-void slots_chain::await_batch(deadline until) const {
+void slots_chain::await_room(deadline until) const {
   const unsigned r = put_ring();
-  if (r >= layout_.geometry().rings || spin_budget::cpus() == 1) return;
-  const auto& head = layout_.shared().ring[r].head;
+  if (r >= layout_.geometry().rings) return;
   const std::uint64_t most = layout_.geometry().max_items == 0 ? layout_.geometry().slots_in(r) : layout_.geometry().max_items;
-  const std::uint64_t enough = std::min<std::uint64_t>(64, most / 4);
-  const std::uint64_t began = head.load(std::memory_order_relaxed);
-  // Consumers that get on free a slot in some 100 ns. Looking rarely leaves them the line.
-  for (int looks = 0; looks < 16; ++looks) {
-    const auto seen = head.load(std::memory_order_relaxed) - began;
-    if (seen >= enough || (looks == 2 && seen == 0) || until.has_passed()) return;
-    for (int i = 0; i < 32; ++i) cpu_relax();
-  }
+  await_batch(layout_.shared().ring[r].head, std::min<std::uint64_t>(64, most / 4), until);
 }
 
 std::uint64_t slots_chain::help_head(unsigned r) {

@@ -44,9 +44,8 @@ class slots_chain {
   /// Claims 1 to `want` positions next to each other for `me`: FREE -> WRITING. Grows the queue if need be.
   claim_result claim(actor_id me, std::uint32_t want);
 
-  /// For a claim that found it full: a moment, as long as consumers get on, until there is room for several. Producer and
-  /// consumers that pass each single slot on would spend their time waiting for its cache line.
-  void await_batch(deadline until) const;
+  /// For a claim that found it full: a moment, as long as consumers get on, until there is room for several (spin.hpp).
+  void await_room(deadline until) const;
 
   enum class found : std::uint8_t { ready, end, again, broken };
   /// Moves `walk` on to the next READY slot. `again`: the rings changed meanwhile, start a new walk.

@@ -75,6 +75,18 @@ inline void cpu_relax() noexcept {
 #endif
 }
 
+/// For a writer that found no room: waits a moment, as long as readers get on, until `counter`, which they raise, has risen by `enough`.
+/// Writers and readers that pass every single place on spend their time waiting for its cache line; looking rarely leaves it to them.
+inline void await_batch(const std::atomic<std::uint64_t>& counter, std::uint64_t enough, deadline until) noexcept {
+  if (spin_budget::cpus() == 1) return;
+  const std::uint64_t began = counter.load(std::memory_order_relaxed);
+  for (int looks = 0; looks < 16; ++looks) {
+    const auto risen = counter.load(std::memory_order_relaxed) - began;
+    if (risen >= enough || (looks == 2 && risen == 0) || until.has_passed()) return;
+    for (int i = 0; i < 32; ++i) cpu_relax();  // 1 to 2 us
+  }
+}
+
 /// Calls `attempt` until it returns true (then true) or the budget is used up.
 template <class Try>
 bool spin_until(Try& attempt, deadline until, spin_budget& budget) {
