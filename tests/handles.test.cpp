@@ -5,6 +5,7 @@
 #include <cloister/cloister.hpp>
 #include <cloister/detail/membership.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <vector>
@@ -104,6 +105,74 @@ TEST_CASE("a pipe's end in a message belongs to the receiver") {
   mine.send(1);
   REQUIRE(mine.recv(20s).value() == 2);
   REQUIRE(mine.recv(20s) == errc::closed);
+}
+
+TEST_CASE("one-way ends in messages keep their direction, and are refused as the other one") {
+  const auto method = GENERATE(start_method::forkserver, start_method::spawn, start_method::fork);
+  queue<pipe_end<int, void>> writers{*here};
+  queue<pipe_end<void, int>> readers{*here};
+  auto [from_child, for_writing] = one_way<int>(*here);
+  auto [for_reading, to_child] = one_way<int>(*here);
+  process p{*here, {.start = method}, [](source<pipe_end<int, void>> out, source<pipe_end<void, int>> in) {
+              const auto writer = out.get();
+              const auto reader = in.get();
+              writer.send(reader.recv() + 1);
+            }, writers, readers};
+  writers.put(std::move(for_writing));
+  readers.put(std::move(for_reading));
+  to_child.send(41);
+  REQUIRE(from_child.recv(20s).value() == 42);
+  REQUIRE(p.join().success());
+
+  auto [reading, writing] = one_way<int>(*here);
+  writers.put(std::move(writing));
+  auto taken = detail::taken_message::take(detail::object_of(writers.handle()), "get", 1s).value();
+  REQUIRE(taken.deliver<pipe_end<void, int>>() == errc::wrong_type);
+}
+
+TEST_CASE("a pipe's end that travelled and was dropped leaves nothing behind, though the first process is alone") {
+  // Nobody else makes the hub look: it must do so by itself, for as long as a message may still carry the end.
+  queue<pipe_end<int>> carrier{*here};
+  const auto before = harness::open_descriptors();
+  for (int i = 0; i < 3; ++i) {
+    auto [mine, theirs] = pipe<int>(*here);
+    carrier.put(std::move(theirs));
+    carrier.get().send(i);
+    REQUIRE(mine.recv() == i);
+    REQUIRE(mine.recv(30s) == errc::closed);
+  }
+  REQUIRE(harness::eventually([&] { return harness::open_descriptors() == before; }));
+}
+
+TEST_CASE("promise 20: who merely held a mailbox removes nothing at its end, and the last holder's death removes all") {
+  const auto method = GENERATE(start_method::forkserver, start_method::spawn, start_method::fork);
+  // Seen from the hub, which has a descriptor of everything that is still there.
+  const auto there = [] {
+    const auto all = harness::open_descriptors();
+    return std::any_of(all.begin(), all.end(), [](const auto& fd) { return fd.find("'kept'") != std::string::npos; });
+  };
+  queue<queue<int>> carrier{*here};
+  queue<int> up{*here};
+  const auto keep = [](source<queue<int>> in, sink<int> out) {
+    const auto q = in.get();
+    out.put(q.get());
+    this_process::sleep_for(1h);
+  };
+  process holder{*here, {.start = method}, keep, carrier, up};
+  process maker{*here, {.start = method}, [](const node& mine, queue<queue<int>> out) {
+                  queue<int> q{mine, {.name = "kept"}};
+                  out.put(q);
+                  out.put(q);
+                  q.put(1);
+                }, carrier};
+  REQUIRE(maker.join().success());
+  REQUIRE(up.get(20s).value() == 1);
+  process passing{*here, {.start = method}, [](source<queue<int>> in) { in.get().put(2); }, carrier};
+  REQUIRE(passing.join().success());
+  REQUIRE(there());
+  REQUIRE(holder.is_alive());
+  ::kill(holder.pid(), SIGKILL);
+  REQUIRE(harness::eventually([&] { return !there(); }));
 }
 
 TEST_CASE("a descriptor in a message is another one for the same file") {
