@@ -58,6 +58,22 @@ TEST_CASE("running children go on when the launcher is killed, and the next star
   CHECK(r.join().signal() == SIGKILL);
 }
 
+TEST_CASE("a launcher that is sent SIGINT or SIGTERM goes on, and so do its children and the next starts") {
+  const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
+  queue<int> go{here()}, back{here()};
+  process p{here(), by(how), [](queue<int> in, queue<int> out) { out.put(in.get() + 1); }, go, back};
+  const pid_t old = launcher();
+  REQUIRE(old > 0);
+  for (const int number : {SIGINT, SIGTERM}) ::kill(old, number);
+  process q{here(), by(how), [](queue<int> out) { out.put(7); }, back};
+  CHECK(back.get() == 7);
+  CHECK(q.join().success());
+  CHECK(launcher() == old);
+  go.put(1);
+  CHECK(back.get() == 2);
+  CHECK(p.join().success());
+}
+
 TEST_CASE("the launcher is killed again and again while processes start: each start succeeds or says so", "[deadline:120]") {
   const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
   std::atomic<bool> done = false;

@@ -17,7 +17,8 @@ namespace {
 
 struct point { int x, y; };
 
-void tell(sink<std::string> to, std::string text, std::vector<int> numbers, point p, std::optional<double> none) {
+void tell(source<int> go, sink<std::string> to, std::string text, std::vector<int> numbers, point p, std::optional<double> none) {
+  go.get();
   std::string all = text + "/" + this_process::name() + "/" + std::to_string(::getpid() == this_process::id().pid);
   for (const int n : numbers) all += "," + std::to_string(n);
   to.put(all + ";" + std::to_string(p.x) + ";" + std::to_string(p.y) + ";" + std::to_string(none.has_value()));
@@ -49,8 +50,9 @@ TEST_CASE("the first process knows itself") {
 
 TEST_CASE("a process is nothing before its start, listed while it runs, and gives code 0 after it") {
   EACH_METHOD(how);
+  queue<int> go{here()};
   queue<std::string> to{here()};
-  process p{here(), {.name = "teller", .start = how, .deferred = true}, tell, to, "hi", std::vector{1, 2}, point{3, 4}, std::nullopt};
+  process p{here(), {.name = "teller", .start = how, .deferred = true}, tell, go, to, "hi", std::vector{1, 2}, point{3, 4}, std::nullopt};
   CHECK_FALSE(p.started());
   CHECK_FALSE(p.is_alive());
   CHECK_FALSE(p.exit().has_value());
@@ -66,6 +68,10 @@ TEST_CASE("a process is nothing before its start, listed while it runs, and give
   CHECK(p.pid() > 0);
   CHECK(p.pid() != ::getpid());
   CHECK_THROWS_AS(p.start(), failure);
+  CHECK(p.is_alive());
+  CHECK(lists(p.pid()));
+  CHECK_FALSE(p.exit().has_value());
+  go.put(1);
   CHECK(to.get() == "hi/teller/1,1,2;3;4;0");
   const auto exit = p.join();
   CHECK(exit.success());

@@ -140,6 +140,12 @@ TEST_CASE("exit in the body is the process's exit code") {
   CHECK(p.join() == exit_status::exited(3));
 }
 
+TEST_CASE("the end of the body ends the process, whatever threads it left behind") {
+  EACH_METHOD(how);
+  process p{here(), by(how), [] { std::thread([] { for (;;) ::pause(); }).detach(); }};
+  CHECK(p.join() == exit_status::exited(0));
+}
+
 TEST_CASE("a process object that is destroyed joins") {
   EACH_METHOD(how);
   queue<int> to{here()};

@@ -84,6 +84,14 @@ TEST_CASE("a node made in a process that has threads executes its launcher, whic
   CHECK(run.wait().success());
 }
 
+TEST_CASE("what was in the output buffer when the node began is written once, by the first process") {
+  program run({"buffered"});
+  const auto text = run.rest();
+  INFO(text);
+  CHECK(text == "before the node\nforked 1\n");
+  CHECK(run.wait().success());
+}
+
 TEST_CASE("a program without standard input and output is a node like any other") {
   program run({"hello"}, {.executable = {}, .closed_stdio = true});
   CHECK(run.wait().success());

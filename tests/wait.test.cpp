@@ -55,14 +55,18 @@ TEST_CASE("four writers, one waiter: every message once, and the end of each") {
 
 TEST_CASE("the same for plain sockets") {
   EACH_METHOD(how);
+  const bool slow = GENERATE(false, true);
   std::vector<owned_fd> ends;
   std::vector<process> writers;
   for (int i = 0; i < 4; ++i) {
     auto [mine, theirs] = sockets();
     ends.push_back(std::move(mine));
-    writers.emplace_back(here(), by(how == start_method::fork ? start_method::forkserver : how), [](owned_fd out) {
-      for (int n = 0; n < 10; ++n) static_cast<void>(!::write(out.get(), "x", 1));
-    }, std::move(theirs));
+    writers.emplace_back(here(), by(how), [](owned_fd out, int from, bool pause) {
+      for (int n = 0; n < 10; ++n) {
+        if (pause) ::usleep(static_cast<unsigned>((from * 7 + n * 13) % 5) * 1000);
+        static_cast<void>(!::write(out.get(), "x", 1));
+      }
+    }, std::move(theirs), i, slow);
   }
   std::size_t got = 0;
   while (!ends.empty()) {
@@ -103,7 +107,7 @@ TEST_CASE("processes, mailboxes and descriptors mixed: all that are ready are to
   q.put(1);
   theirs.send(1);
   static_cast<void>(!::write(b.get(), "x", 1));
-  CHECK(*wait_ready({p, q, quiet, mine, a}, 1s) == std::vector<std::size_t>{0, 1, 3, 4});
+  CHECK(*wait_ready({p, q, quiet, mine, a, p.sentinel()}, 1s) == std::vector<std::size_t>{0, 1, 3, 4, 5});
 }
 
 TEST_CASE("a closed queue and a pipe whose other end is gone are ready") {

@@ -132,12 +132,14 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "threads") std::thread([] { ::pause(); }).detach();
   if (what == "twice") say("before", ::getpid());
+  if (what == "buffered") std::fputs("before the node\n", stdout);  // into the buffer: standard output is a pipe
   node here{argc, argv, {.preload = {preload}}};
   if (what == "twice") say("after", ::getpid());
   if (what == "tree") tree(here, start_method::forkserver);
   else if (what == "tree-spawn") tree(here, start_method::spawn);
   else if (what == "tree-fork") tree(here, start_method::fork);
   else if (what == "hello" || what == "threads" || what == "twice") hello(here);
+  else if (what == "buffered") return process{here, [] { say("forked", preloaded); }}.join().code().value_or(1);
   else if (what == "spawn") spawn_on_demand(here);
   else if (what == "interrupted") interrupted(here, true);
   else if (what == "uncaught-interrupted") interrupted(here, false);

@@ -48,5 +48,8 @@ void program(node& here) {
 #elif CASE == 10
   auto [mine, theirs] = pipe<int>(here);
   auto copy = mine;
+#elif CASE == 11
+  auto [receiver, sender] = one_way<int>(here);
+  sender.recv();
 #endif
 }
