@@ -5,6 +5,16 @@ cloister_check(NAME "every file of the libraries is listed once" SCRIPT listed.s
 cloister_check(NAME "every file begins with its licence" SCRIPT spdx.sh)
 cloister_check(NAME "fault points are those of the table and of the documentation" SCRIPT fault_points.sh)
 cloister_check(NAME "code in the documentation is code of examples" SCRIPT docs_code.sh)
+cloister_check(NAME "the map of behaviours and promises names tests that there are" SCRIPT conformance.sh)
+if(NOT CMAKE_CXX_FLAGS MATCHES "fsanitize|coverage")  # whose own calls are everywhere
+  get_target_property(kind cloister_framework TYPE)
+  set(linked node_program)
+  if(kind STREQUAL "SHARED_LIBRARY")
+    set(linked cloister_framework)
+  endif()
+  cloister_check(NAME "the launcher, signal handlers and forked children make async-signal-safe calls only" SCRIPT signal_safe.sh
+    ARGS $<TARGET_FILE:${linked}>)
+endif()
 cloister_check(NAME "a case that hangs is ended and named" SCRIPT hanging.sh ARGS $<TARGET_FILE:test_harness> PROPERTIES TIMEOUT 60)
 
 # Each header compiles alone: with this build's compiler and, for public headers, with the other one if it is there.

@@ -6,6 +6,7 @@
 #include <cloister/detail/membership.hpp>
 #include <cloister/detail/stop.hpp>
 #include <cloister/internal/control.hpp>
+#include <cloister/internal/safe_text.hpp>
 #include <cloister/log.hpp>
 #include <cloister/node.hpp>
 
@@ -178,10 +179,10 @@ void settle_in(const detail::start_block& block) {
 }
 
 bool arm_life_pipe(int life, owned_fd& armed) noexcept {
-  char path[40];
-  std::snprintf(path, sizeof path, "/proc/self/fd/%d", life);
+  safe_text path;
+  path << "/proc/self/fd/" << static_cast<unsigned long>(life);
   // A description of its own: its owner and signal are this process's alone.
-  armed = owned_fd(::open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  armed = owned_fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!armed) return false;
   if (::fcntl(armed.get(), F_SETOWN, ::getpid()) != 0 || ::fcntl(armed.get(), F_SETSIG, SIGKILL) != 0 ||
       ::fcntl(armed.get(), F_SETFL, O_RDONLY | O_NONBLOCK | O_ASYNC) != 0)
@@ -235,10 +236,12 @@ void run_and_exit(const std::function<void()>& body) noexcept {
   ::_exit(code);
 }
 
-void child_main(std::span<const std::byte> bytes, std::vector<owned_fd> fds, owned_fd life) {
+void child_main(std::span<const std::byte> bytes, std::span<const int> numbers, int life) {
   owned_fd armed;
-  if (!arm_life_pipe(life.get(), armed)) ::_exit(0);
-  life.reset();
+  if (!arm_life_pipe(life, armed)) ::_exit(0);
+  ::close(life);
+  std::vector<owned_fd> fds;
+  for (const int fd : numbers) fds.emplace_back(fd);
   child_header header;
   detail::start_block block;
   try {

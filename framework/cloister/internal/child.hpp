@@ -7,7 +7,6 @@
 
 #include <functional>
 #include <span>
-#include <vector>
 
 namespace cloister::internal {
 
@@ -17,10 +16,10 @@ struct child_header {
 };
 
 /// Becomes the process that `block` (an encoded child_header and start_block) describes: arms the life pipe, says hello, applies limits, attaches
-/// the handles, runs the body, ends. `fds`: control socket, then what the block says. Nothing else that is open stays open.
-[[noreturn]] void child_main(std::span<const std::byte> block, std::vector<owned_fd> fds, owned_fd life);
+/// the handles, runs the body, ends. `fds`: control socket, then what the block says; they and `life` are its own from now on.
+[[noreturn]] void child_main(std::span<const std::byte> block, std::span<const int> fds, int life);
 
-/// Makes the kernel kill this process when the first process of the node is gone. False if it is gone already.
+/// Makes the kernel kill this process when the first process of the node is gone. False if it is gone already. Async-signal-safe.
 bool arm_life_pipe(int life, owned_fd& armed) noexcept;
 
 /// Runs the encoded body of a request in a fork of the process that made it.
@@ -35,7 +34,7 @@ void settle_in(const detail::start_block& block);
 /// A tag that everything this process starts inherits, also daemons that exec: an otherwise unused limit (see the hub's strays).
 void tag_process(std::uint32_t incarnation) noexcept;
 
-/// The signal dispositions of a started process: everything default, SIGINT ignored by a handler, SIGTERM asks to stop.
+/// The signal dispositions of a started process: everything default, SIGINT ignored by a handler, SIGTERM asks to stop. Async-signal-safe.
 void install_child_signals() noexcept;
 
 }  // namespace cloister::internal

@@ -3,6 +3,7 @@
 #include <cloister/internal/launcher.hpp>
 
 #include <cloister/internal/child.hpp>
+#include <cloister/internal/safe_text.hpp>
 
 #include <algorithm>
 #include <array>
@@ -81,43 +82,25 @@ void report(int socket, const launcher_report& what, int fd = -1) noexcept {
 // Runs in the forked child: executes the program, which finds its block and descriptors by the environment.
 [[noreturn]] void execute_child(const launcher_context& context, int block, std::size_t count) noexcept {
   // Descriptors become 10, 11, ...: duplicated above everything first, then down, and no longer close-on-exec.
-  constexpr int base = 10;
-  int high = base + static_cast<int>(count) + 8;
+  constexpr unsigned base = 10;
+  const int high = static_cast<int>(base + count) + 8;
   std::array<int, max_descriptors + 4> kept{};
   std::size_t n = 0;
   for (const int fd : {block, context.life, context.executable}) kept[n++] = ::fcntl(fd, F_DUPFD, high + 4);
   for (std::size_t i = 0; i < count; ++i) kept[n++] = ::fcntl(incoming_fds[i], F_DUPFD, high + 4);
   for (std::size_t i = 0; i < n; ++i) {
-    if (kept[i] < 0 || ::dup2(kept[i], base + static_cast<int>(i)) < 0) fail_exec();
+    if (kept[i] < 0 || ::dup2(kept[i], static_cast<int>(base + i)) < 0) fail_exec();
   }
-  const int program = base + 2;
-  static_cast<void>(::syscall(SYS_close_range, 3U, static_cast<unsigned>(base - 1), 0U));
-  static_cast<void>(::syscall(SYS_close_range, static_cast<unsigned>(base + static_cast<int>(n)), ~0U, 0U));
+  const int program = static_cast<int>(base) + 2;
+  static_cast<void>(::syscall(SYS_close_range, 3U, base - 1, 0U));
+  static_cast<void>(::syscall(SYS_close_range, base + static_cast<unsigned>(n), ~0U, 0U));
   static_cast<void>(::fcntl(program, F_SETFD, FD_CLOEXEC));
 
   static std::array<char*, 4096> environment;
-  static char variable[96];
-  char* out = variable;
-  const auto append = [&](const char* text) { while (*text != 0) *out++ = *text++; };
-  const auto number = [&](unsigned long value) {
-    char digits[24];
-    int i = 0;
-    do digits[i++] = static_cast<char>('0' + value % 10);
-    while ((value /= 10) != 0);
-    while (i > 0) *out++ = digits[--i];
-  };
-  append(role_variable);
-  append("=process:");
-  number(base);
-  append(":");
-  number(base + 1);
-  append(":");
-  number(count);
-  append(":");
-  number(context.file_limit);
-  *out = 0;
+  static safe_text variable;
+  variable << role_variable << "=process:" << base << ":" << base + 1 << ":" << count << ":" << context.file_limit;
   std::size_t e = 0;
-  environment[e++] = variable;
+  environment[e++] = variable.c_str();
   for (char** entry = environ; *entry != nullptr && e + 1 < environment.size(); ++entry) environment[e++] = *entry;
   environment[e] = nullptr;
   ::syscall(SYS_execveat, program, "", context.argv, environment.data(), AT_EMPTY_PATH);
@@ -151,14 +134,11 @@ void close_all_but(std::span<int> kept) noexcept {
     if (block < 0 || ::write(block, incoming.block, incoming_size) != static_cast<ssize_t>(incoming_size)) fail_exec();
     execute_child(context, block, incoming_count);
   }
-  // From here on this is an ordinary single-threaded process: it may allocate.
-  std::vector<owned_fd> fds;
-  for (std::size_t i = 0; i < incoming_count; ++i) fds.emplace_back(incoming_fds[i]);
   std::array<int, max_descriptors + 1> kept{};
   *std::copy_n(incoming_fds.begin(), incoming_count, kept.begin()) = context.life;
   close_all_but(std::span(kept).first(incoming_count + 1));
-  const std::vector<std::byte> block(incoming.block, incoming.block + incoming_size);
-  child_main(block, std::move(fds), owned_fd(context.life));
+  // From there on this is an ordinary single-threaded process: it may allocate.
+  child_main(std::span(incoming.block).first(incoming_size), std::span(incoming_fds).first(incoming_count), context.life);
 }
 
 // Pids of children that the hub knows of: forked here, or reported as strays. One bit each; only touched pages cost memory.
@@ -172,24 +152,22 @@ void set_known(pid_t pid, bool on) noexcept {
   byte = static_cast<unsigned char>(on ? byte | 1 << pid % 8 : byte & ~(1 << pid % 8));
 }
 
-// Calls `visit(pid)` for each child of this process. False if the kernel has no such list.
+int children_list = -1;  // the kernel's list of this process's children, as text
+
+// Calls `visit(pid)` for each child of this process.
 template <class Visit>
-bool for_each_child(Visit visit) noexcept {
-  static const int list = [] {
-    char path[64];
-    std::snprintf(path, sizeof path, "/proc/self/task/%d/children", static_cast<int>(::getpid()));
-    return ::open(path, O_RDONLY | O_CLOEXEC);
-  }();
+void for_each_child(Visit visit) noexcept {
   static char text[262144];
-  const auto n = list < 0 ? -1 : ::pread(list, text, sizeof text - 1, 0);
-  if (n < 0) return false;
-  text[n] = 0;
-  for (char* at = text; *at != 0;) {
-    const long pid = std::strtol(at, &at, 10);
-    if (pid > 0) visit(static_cast<pid_t>(pid));
-    while (*at == ' ' || *at == '\n') ++at;
+  const auto n = ::pread(children_list, text, sizeof text, 0);
+  pid_t pid = 0;
+  for (ssize_t i = 0; i < n; ++i) {
+    if (text[i] >= '0' && text[i] <= '9') {
+      pid = pid * 10 + (text[i] - '0');
+    } else if (pid > 0) {  // each number is followed by a blank
+      visit(pid);
+      pid = 0;
+    }
   }
-  return true;
 }
 
 // Tells the hub of children that it has not heard of: what a dead process left behind, or what forked itself.
@@ -254,6 +232,7 @@ void launcher_main(const launcher_context& context) {
   std::array<int, 3> kept{context.socket, context.life, context.executable};
   close_all_but(kept);
   static_cast<void>(::prctl(PR_SET_CHILD_SUBREAPER, 1));
+  children_list = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
   for (const int signal : {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU}) ::signal(signal, SIG_IGN);
   // A handler and an eventfd, no signalfd: if the program starts threads before its node, an executed launcher has them too, and one
   // of them may be given the signal. (An inherited SIG_IGN would destroy exit statuses.)
@@ -335,10 +314,10 @@ void become_what_was_executed(char** argv, std::span<void (*const)()> preload) {
     launcher_main({a, b, c, argv, limit});
   }
   if (std::sscanf(text.c_str(), "process:%d:%d:%d:%lu", &a, &b, &c, &limit) == 4) {
-    std::vector<owned_fd> fds;
+    std::vector<int> fds;
     for (int i = 0; i < c; ++i) {
-      fds.emplace_back(b + 2 + i);
-      cloexec(fds.back().get());
+      fds.push_back(b + 2 + i);
+      cloexec(fds.back());
     }
     cloexec(b);
     std::vector<std::byte> block(static_cast<std::size_t>(std::max<off_t>(::lseek(a, 0, SEEK_END), 0)));
@@ -349,7 +328,7 @@ void become_what_was_executed(char** argv, std::span<void (*const)()> preload) {
       got += static_cast<std::size_t>(n);
     }
     ::close(a);
-    child_main(block, std::move(fds), owned_fd(b));
+    child_main(block, fds, b);
   }
 }
 
