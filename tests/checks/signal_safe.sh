@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # signal_safe.sh PROGRAM: what runs where no lock may be taken and nothing allocated calls async-signal-safe functions only: the launcher
 # with what it does between fork and exec or a child's start, the signal handlers, and what runs in the child of any fork.
-# PROGRAM is a linked program (or the shared library); its machine code is followed from there. Skipped (77) without objdump.
+# PROGRAM is a linked program (or the shared library); its machine code is followed from there. Skipped (77) without objdump, and
+# on other processors than x86-64, whose instructions it does not know.
 #
 # Followed are direct calls and functions whose address is taken; a call through a pointer is an error. The boundary is child_main:
 # whoever gets there is a process of its own that was forked from one with a single thread, so no lock is held there by anybody.
 set -eu
 program=$1
-command -v objdump >/dev/null || exit 77
+command -v objdump >/dev/null && [ "$(uname -m)" = x86_64 ] || exit 77
 
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
@@ -27,7 +28,7 @@ objdump -d --no-show-raw-insn "$program" | awk '
     # Ways of being ended by a bug.
     safe = safe " abort __stack_chk_fail __cxa_begin_catch __cxa_end_catch _Unwind_Resume _ZSt9terminatev _ZSt21__glibcxx_assert_failPKciS0_S0_ "
   }
-  # The function that a name in <> stands for: without an offset, a clone'\''s suffix or a version.
+  # The function that a name in <> stands for, without offset and version; and the one that the compiler made it from.
   function plain(name) { sub(/[+]0x.*/, "", name); sub(/@.*/, "", name); return name }
   function base(name) { sub(/[.](cold|part|isra|constprop|lto_priv|clone).*/, "", name); return name }
 
@@ -36,18 +37,17 @@ objdump -d --no-show-raw-insn "$program" | awk '
     sub(/^</, "", here)
     sub(/>:$/, "", here)
     if (here ~ /@plt/) here = ""
-    else { defined[here] = 1; clones[base(here)] = clones[base(here)] " " here }
+    else clones[base(here)] = clones[base(here)] " " here
     next
   }
   here == "" { next }
-  /[ \t](call|blr?)q?[ \t]+(\*|x[0-9])/ && !/<.*>/ { indirect[here] = $0; next }
+  /[ \t]callq?[ \t]+\*/ && !/<.*>/ { indirect[here] = $0; next }
   /<[^>]*>/ {
     name = $0
     sub(/^[^<]*</, "", name)
     sub(/>.*/, "", name)
-    # A jump within the function, or data.
-    if (plain(name) == here || name ~ /^_Z(TV|TI|TS|GV|ZN.*E[a-z_]+$)/) next
-    called = /[ \t](call|jmp|bl|b)q?[ \t]/
+    if (plain(name) == here) next  # a jump within the function
+    called = /[ \t](call|jmp)q?[ \t]/
     if (name ~ /[+]0x/ && !called) next
     edges[here] = edges[here] " " plain(name) (called ? "" : "?")
   }

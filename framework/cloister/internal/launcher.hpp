@@ -3,7 +3,7 @@
 // that has threads, and nothing is ever a zombie.
 //
 // Forked by `node` before any thread exists; executed anew if threads were there already, or if it died. It reads launch
-// requests from the hub and writes reports. Between fork and the child's body, and in its loop, it calls async-signal-safe functions
+// requests from the hub and writes reports. In its loop, and between fork and exec or child_main, it calls async-signal-safe functions
 // only: it never allocates. On end-of-file of its socket (the first process is gone) it kills its children until none is left.
 #pragma once
 
