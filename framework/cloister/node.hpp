@@ -22,7 +22,8 @@ namespace cloister {
 
 struct node_options {
   start_method start = start_method::forkserver;  ///< for processes that do not choose
-  std::vector<void (*)()> preload = {};            ///< run once in the launcher, before any process is forked from it
+  std::vector<void (*)()> preload = {};            ///< run once in the launcher, before any process is forked from it.
+                                                   ///< No use in a program that has threads before its node: then none is forked
 };
 
 class node_context;

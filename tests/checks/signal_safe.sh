@@ -23,7 +23,7 @@ objdump -d --no-show-raw-insn "$program" | awk '
     boundary = "^_ZN8cloister8internal10child_mainE"
     # signal-safety(7), fork as glibc makes it, and calls of Linux that are nothing but the system call.
     safe = " _exit close dup2 fcntl fork getpid getrlimit kill memcpy memmove memset open poll pread read recvmsg sendmsg sigaction" \
-      " sigaddset sigemptyset signal sigprocmask waitpid write" \
+      " sigaddset sigemptyset signal sigprocmask stat waitpid write" \
       " eventfd memfd_create prctl setrlimit syscall sched_yield __errno_location __cmsg_nxthdr "
     # Ways of being ended by a bug.
     safe = safe " abort __stack_chk_fail __cxa_begin_catch __cxa_end_catch _Unwind_Resume _ZSt9terminatev _ZSt21__glibcxx_assert_failPKciS0_S0_ "

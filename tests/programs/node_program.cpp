@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <mutex>
 #include <thread>
 
 #include <sys/wait.h>
@@ -25,6 +26,7 @@ void sleep_long() { this_process::sleep_for(1h); }
 pid_t launcher_pid() { return std::atoi(::getenv("TEST_LAUNCHER")); }
 
 int preloaded = 0;
+std::mutex contended;  // held nearly always by a thread that was there before the node
 void preload() {
   ++preloaded;
   ::setenv("TEST_LAUNCHER", std::to_string(::getpid()).c_str(), 1);
@@ -64,10 +66,31 @@ void tree(const node& here, start_method method) {
 }
 
 void hello(const node& here) {
-  process a{here, [] { say("forked", preloaded); }};
+  process a{here, [] {
+    const std::scoped_lock own(contended);
+    say("forked", preloaded);
+  }};
   a.join();
   process b{here, {.start = start_method::spawn}, [] { say("executed", preloaded); }};
   b.join();
+}
+
+// The hook leaves the launcher's number in its environment.
+void revived(const node& here) {
+  queue<pid_t> launcher{here};
+  const auto ask = [](queue<pid_t> out) { out.put(preloaded == 1 ? launcher_pid() : 0); };
+  process a{here, ask, launcher};
+  const pid_t first = launcher.get();
+  say("launcher", first);
+  a.join();
+  ::kill(first, SIGKILL);
+  for (;;) {  // a start may fail while nobody has noticed yet
+    try {
+      process b{here, ask, launcher};
+      if (const auto now = launcher.get(10s)) return say("launcher", *now);
+    } catch (const failure&) {
+    }
+  }
 }
 
 // Starts a process by exec each time a line comes, and says how that ended.
@@ -130,7 +153,17 @@ void unwinding(const node& here) {
 
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
-  if (what == "threads") std::thread([] { ::pause(); }).detach();
+  if (what == "threads") {
+    std::thread([] {
+      for (;;) {
+        {
+          const std::scoped_lock held(contended);
+          ::usleep(2000);
+        }
+        ::usleep(20);
+      }
+    }).detach();
+  }
   if (what == "twice") say("before", ::getpid());
   if (what == "buffered") std::fputs("before the node\n", stdout);  // into the buffer: standard output is a pipe
   node here{argc, argv, {.preload = {preload}}};
@@ -139,6 +172,7 @@ int main(int argc, char** argv) {
   else if (what == "tree-spawn") tree(here, start_method::spawn);
   else if (what == "tree-fork") tree(here, start_method::fork);
   else if (what == "hello" || what == "threads" || what == "twice") hello(here);
+  else if (what == "revived") revived(here);
   else if (what == "buffered") return process{here, [] { say("forked", preloaded); }}.join().code().value_or(1);
   else if (what == "spawn") spawn_on_demand(here);
   else if (what == "interrupted") interrupted(here, true);

@@ -2,6 +2,7 @@
 // The launcher's loop, starting by fork and by exec, reaping, and strays.
 #include <cloister/internal/launcher.hpp>
 
+#include <cloister/detail/event_count.hpp>
 #include <cloister/internal/child.hpp>
 #include <cloister/internal/safe_text.hpp>
 
@@ -21,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -179,8 +181,21 @@ void report_strays(const launcher_context& context) noexcept {
   });
 }
 
+// Threads that a program starts before its node are in an executed launcher, too, and the locks that they hold would be held for ever in
+// a process forked from here. (The directory has a link for each thread, and two; ThreadSanitizer has a thread of its own.)
+bool has_threads() noexcept {
+#ifdef CLOISTER_TSAN
+  constexpr nlink_t alone = 4;
+#else
+  constexpr nlink_t alone = 3;
+#endif
+  struct stat tasks {};
+  return ::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > alone;
+}
+
 void launch_one(const launcher_context& context) noexcept {
   const auto incarnation = incoming.header.incarnation;
+  if (has_threads()) incoming.header.method = launch_method::exec;
   const pid_t pid = incoming_truncated ? -1 : ::fork();
   if (pid == 0) start_child(context);
   const int why = incoming_truncated ? EMFILE : errno;

@@ -2,7 +2,8 @@
 // The launcher: a small single-threaded process that forks new processes and reaps them, so that nothing ever forks a process
 // that has threads, and nothing is ever a zombie.
 //
-// Forked by `node` before any thread exists; executed anew if threads were there already, or if it died. It reads launch
+// Forked by `node` before any thread exists; executed anew if threads were there already, or if it died. Should it have threads then,
+// because the program starts them before its node, it executes every process. It reads launch
 // requests from the hub and writes reports. In its loop, and between fork and exec or child_main, it calls async-signal-safe functions
 // only: it never allocates. On end-of-file of its socket (the first process is gone) it kills its children until none is left.
 #pragma once
