@@ -38,8 +38,7 @@ std::optional<parent_handle> parent_process() {
   if (m.id().parent == 0) return {};
   parent_handle p;
   p.id_ = {m.id().parent, m.id().parent_pid, m.self().parent_name};
-  p.link_ = std::make_shared<detail::child_link>(m.watch(m.id().parent), m.self().parent_name, false, 0);
-  p.link_->assume(m.id().parent, m.id().parent_pid);
+  p.link_ = m.parent();
   return p;
 }
 

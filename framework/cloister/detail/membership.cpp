@@ -13,7 +13,6 @@
 #include <cstring>
 
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -56,8 +55,7 @@ answer ask(const owned_fd& control, const request& what, std::vector<int> fds, d
     throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
   auto got = decode<answer>(reply.bytes);
   if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
-  if (reply.truncated) throw failure(errc::no_descriptors, "this process has no descriptor left");
-  return got;
+  return got;  // its descriptor may have been lost: `reply.fds` says
 }
 
 }  // namespace
@@ -155,16 +153,25 @@ std::shared_ptr<attachment> membership::attach(std::uint64_t object, owned_fd fd
     end_use({object, no_role});  // the hub counted one hold more than there are attachments
     return known;
   }
-  auto mapped = memory::attach(std::move(fd), "a handle").value();
-  const auto checked = [&](const object_header& header) {
-    if (header.id != object) throw failure(errc::wrong_type, "a handle names another object than the memory that came with it");
-  };
-  if (auto as_queue = object_header::read(mapped, object_kind::queue); as_queue) {
-    checked(*as_queue);
-    return adopt(slots::attach(std::move(mapped), as_queue->fingerprints[0]).value(), nullptr);
+  std::unique_ptr<slots> queue;
+  std::unique_ptr<ring> pipe;
+  try {
+    auto mapped = memory::attach(std::move(fd), "a handle").value();
+    const auto checked = [&](const object_header& header) {
+      if (header.id != object) throw failure(errc::wrong_type, "a handle names another object than the memory that came with it");
+    };
+    if (auto as_queue = object_header::read(mapped, object_kind::queue); as_queue) {
+      checked(*as_queue);
+      queue = slots::attach(std::move(mapped), as_queue->fingerprints[0]).value();
+    } else {
+      checked(object_header::read(mapped, object_kind::pipe).value());
+      pipe = ring::attach(std::move(mapped)).value();
+    }
+  } catch (...) {
+    end_use({object, no_role});  // the hub counted a hold that there will be no attachment for
+    throw;
   }
-  checked(object_header::read(mapped, object_kind::pipe).value());
-  return adopt(nullptr, ring::attach(std::move(mapped)).value());
+  return adopt(std::move(queue), std::move(pipe));
 }
 
 void membership::begin_use(object_ref ref) noexcept { send_quietly(control_, add_role{ref}); }
@@ -200,15 +207,15 @@ void membership::cancel(std::uint64_t carrier, std::span<const std::uint64_t> to
 membership::redeemed_handle membership::redeem(std::uint64_t carrier, std::uint64_t token) {
   datagram reply;
   const auto got = ask(control_, redeem_pin{carrier, token}, {}, reply);
-  if (!std::holds_alternative<redeemed>(got) || reply.fds.empty()) throw failure(errc::no_descriptors, "this process has no descriptor left for a handle");
-  return {std::get<redeemed>(got).ref, std::move(reply.fds[0])};
+  const auto* handle = std::get_if<redeemed>(&got);
+  if (handle != nullptr && !reply.fds.empty()) return {handle->ref, std::move(reply.fds[0])};
+  if (handle != nullptr && handle->ref.object != 0) end_use({handle->ref.object, no_role});  // the hub counted a hold
+  throw failure(errc::no_descriptors, "this process has no descriptor left for a handle");
 }
 
 owned_fd membership::bell(std::uint64_t object, unsigned which) {
-  const owned_fd offered(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!offered) throw failure(errc::no_descriptors, "wait: this process has no descriptor left");
   datagram reply;
-  ask(control_, get_bell{object, which}, {offered.get()}, reply);
+  ask(control_, get_bell{object, which}, {}, reply);
   if (reply.fds.empty()) throw failure(errc::no_descriptors, "wait: this process has no descriptor left");
   return std::move(reply.fds[0]);
 }
@@ -258,6 +265,16 @@ owned_fd membership::watch(std::uint32_t incarnation) {
   datagram reply;
   ask(control_, watch_process{incarnation}, {theirs.get()}, reply);
   return std::move(mine);
+}
+
+std::shared_ptr<child_link> membership::parent() {
+  const std::scoped_lock guard(mutex_);
+  if (!parent_) {
+    auto link = std::make_shared<child_link>(watch(id_.parent), self_.parent_name, false, 0);
+    link->assume(id_.parent, id_.parent_pid);
+    parent_ = std::move(link);
+  }
+  return parent_;
 }
 
 void membership::monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue) {

@@ -97,8 +97,8 @@ class membership {
   /// A descriptor that no forked process may keep: the first process's end of the life pipe.
   void close_on_fork(int fd) noexcept { on_fork_ = fd; }
   void signal(std::uint32_t incarnation, int signal, std::int64_t grace_ns) noexcept;
-  /// An exit channel for a process that somebody else started.
-  owned_fd watch(std::uint32_t incarnation);
+  /// The process that started this one; asked for once. REQUIRES: id().parent != 0.
+  std::shared_ptr<child_link> parent();
   void monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue);
   void report_exception(const std::string& type, const std::string& text) noexcept;
   void shut_down(bool now) noexcept;
@@ -112,6 +112,7 @@ class membership {
  private:
   std::shared_ptr<attachment> adopt(std::unique_ptr<slots> queue, std::unique_ptr<ring> pipe);
   void remember(const std::shared_ptr<child_link>& link);
+  owned_fd watch(std::uint32_t incarnation);  // an exit channel for a process that somebody else started
   [[noreturn]] void run_fork(process_identity id, const start_request& what, owned_fd control, owned_fd go, const std::function<void(const start_request&)>& body);
   void enter(process_identity id) noexcept;
   static void after_user_fork() noexcept;
@@ -127,6 +128,7 @@ class membership {
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::weak_ptr<attachment>> attached_;  // guarded by mutex_
   std::vector<std::weak_ptr<child_link>> children_;                        // guarded by mutex_
+  std::shared_ptr<child_link> parent_;                                     // guarded by mutex_
 };
 
 /// The sink of handles for a start request, and the source in the child; both number handles in order.

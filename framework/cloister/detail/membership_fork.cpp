@@ -132,6 +132,7 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   serial_ = 0;
   token_ = 0;
   children_.clear();
+  parent_.reset();
   if (!send_datagram(control_.get(), encode(request{hello{}}), {})) ::_exit(0);
   enter(id);
   for (auto& [object, weak] : attached_) {

@@ -61,7 +61,7 @@ struct place_pins { std::uint64_t carrier = 0; std::uint32_t direction = 0; std:
 struct cancel_pins { std::uint64_t carrier = 0; std::vector<std::uint64_t> tokens; };
 /// Answer = redeemed (+ descriptor). The sender has taken the message that carries the token and not yet freed it.
 struct redeem_pin { std::uint64_t carrier = 0; std::uint64_t token = 0; };
-/// Answer = ring_bell_answer + the bell's descriptor; descriptor 1 is an eventfd to use if the object has none yet.
+/// Answer = done + the bell's descriptor: an eventfd of the hub's.
 struct get_bell { std::uint64_t object = 0; std::uint32_t which = 0; };
 /// The exception that ended the sender's body.
 struct last_words { std::string type; std::string text; };

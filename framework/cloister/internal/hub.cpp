@@ -11,6 +11,7 @@
 #include <csignal>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -79,7 +80,7 @@ void hub::run() {
   std::array<epoll_event, 64> events{};
   for (;;) {
     const auto now = deadline::now();
-    const auto timer = next_timer(now);
+    const auto timer = unknown_pins_.empty() ? next_timer(now) : now;
     const int timeout = timer < 0 ? -1 : static_cast<int>(std::clamp<std::int64_t>((timer - now + 999'999) / 1'000'000, 0, 60'000));
     const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
     for (int i = 0; i < n; ++i) {
@@ -182,9 +183,16 @@ void hub::control_ended(member& m) {
 
 namespace {
 
-void answer_with(owned_fd& socket, const answer& what, int fd = -1) {
+// False if nobody waits for it any more.
+bool answer_with(owned_fd& socket, const answer& what, int fd = -1) {
   const auto bytes = encode(what);
-  static_cast<void>(send_datagram(socket.get(), bytes, fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false));
+  return send_datagram(socket.get(), bytes, fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false);
+}
+
+// Nobody has the other end any more.
+bool abandoned(const owned_fd& channel) {
+  pollfd other{channel.get(), 0, 0};
+  return ::poll(&other, 1, 0) > 0 && (other.revents & POLLHUP) != 0;
 }
 
 owned_fd& need(datagram& d, std::size_t index) {
@@ -197,18 +205,18 @@ owned_fd& need(datagram& d, std::size_t index) {
 bool hub::try_redeem(std::uint32_t by, const redeem_pin& what, owned_fd& to, bool last_word) {
   auto got = objects_.redeem(by, what);
   if (got == errc::gone && !last_word) return false;
-  if (got) answer_with(to, redeemed{got->ref}, got->descriptor.get());
-  else answer_with(to, refused{got.error().code(), got.error().text()});
+  if (!got) answer_with(to, refused{got.error().code(), got.error().text()});
+  else if (answer_with(to, redeemed{got->ref}, got->descriptor.get()) && got->ref.object != 0) objects_.hold(by, got->ref.object);
   return true;
 }
 
 // A pin was sent before its message was put, so if a token is not known yet, its pin waits in its sender's socket, or was never sent.
+// One pass a round, so that nobody who asks again and again keeps the hub here.
 void hub::answer_unknown_pins() {
-  while (!unknown_pins_.empty()) {
-    auto asked = std::exchange(unknown_pins_, {});
-    drain_all();
-    for (auto& a : asked) try_redeem(a.by, a.what, a.to, true);
-  }
+  if (unknown_pins_.empty()) return;
+  auto asked = std::exchange(unknown_pins_, {});
+  drain_all();
+  for (auto& a : asked) try_redeem(a.by, a.what, a.to, true);
 }
 
 void hub::act(member& from, request& what, datagram& d) {
@@ -251,8 +259,12 @@ void hub::act(member& from, request& what, datagram& d) {
       auto& channel = need(d, 1);
       answer_with(need(d, 0), done{});
       const auto to = h.members_.find(r.incarnation);
-      if (to != h.members_.end()) to->second->exit_channels.push_back(std::move(channel));
-      else static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{h.past_exit(r.incarnation)}}), {}, false));
+      if (to != h.members_.end()) {
+        auto& channels = to->second->exit_channels;
+        // The first one is its starter's, who may still be waiting for its start.
+        if (!channels.empty()) channels.erase(std::remove_if(channels.begin() + 1, channels.end(), abandoned), channels.end());
+        channels.push_back(std::move(channel));
+      } else static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{h.past_exit(r.incarnation)}}), {}, false));
     }
     void operator()(monitor_process& r) {
       if (!h.objects_.holds(by, r.queue.object)) return;
@@ -268,7 +280,7 @@ void hub::act(member& from, request& what, datagram& d) {
     }
     void operator()(get_bell& r) {
       auto& to = need(d, 0);
-      auto got = h.objects_.bell(by, r, std::move(need(d, 1)));
+      auto got = h.objects_.bell(by, r);
       if (got) answer_with(to, done{}, got->get());
       else answer_with(to, refused{got.error().code(), got.error().text()});
     }

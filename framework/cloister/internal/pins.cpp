@@ -11,10 +11,20 @@
 
 namespace cloister::internal {
 namespace {
-constexpr std::size_t sweep_from = 64;  // outstanding pins in one carrier
+constexpr std::size_t sweep_from = 64;      // outstanding pins in one carrier
+constexpr unsigned positions_a_look = 4096;  // how far one pin's position moves in a sweep: its range comes from shared memory
+
+// No correct process says so: what is thrown here ends the sender.
+void check_direction(std::uint32_t direction) {
+  if (direction > 1) throw failure(errc::undecodable, "a message in a third direction");
+}
 }
 
 void registry::pin(std::uint32_t by, const pin_handles& what, std::vector<owned_fd>& fds) {
+  check_direction(what.direction);
+  for (const auto& p : what.pins) {
+    if (p.token >> 32 != by) throw failure(errc::undecodable, "a handle's token that is another process's to give");
+  }
   auto* carrier = find(what.carrier);
   if (carrier == nullptr || !carrier->holders.contains(by)) return;
   std::size_t next_fd = 0;
@@ -40,6 +50,7 @@ void registry::pin(std::uint32_t by, const pin_handles& what, std::vector<owned_
 }
 
 void registry::place(std::uint32_t by, const place_pins& what) {
+  check_direction(what.direction);
   auto* carrier = find(what.carrier);
   if (carrier == nullptr) return;
   for (auto& c : carrier->pins) {
@@ -70,12 +81,13 @@ result<registry::redemption> registry::redeem(std::uint32_t by, const redeem_pin
   if (c == carrier->pins.end()) return {errc::gone, "a handle in a message names nothing"};
   redemption r{c->ref, c->ref.object == 0 ? c->descriptor.duplicate() : memory_of(c->ref.object)};
   if (!r.descriptor) return {errc::no_descriptors, "the node's first process has no descriptor left for a handle in a message"};
-  if (c->ref.object != 0) {
-    auto* named = find(c->ref.object);
-    auto& h = named->holders[by];
-    if (h.holds++ == 0) held_[by].push_back(c->ref.object);
-  }
   return r;
+}
+
+void registry::hold(std::uint32_t who, std::uint64_t object) {
+  auto* named = find(object);
+  if (named == nullptr) return;
+  if (named->holders[who].holds++ == 0) held_[who].push_back(object);
 }
 
 // The message is consumed, was never put, or its mailbox ended.
@@ -105,26 +117,36 @@ void registry::sender_died(const record& carrier, carried& c) {
 
 bool registry::message_gone(const record& carrier, carried& c) {
   if (!c.placed) return false;  // the sender lives: it will say
-  if (!carrier.queue) return carrier.pipe->consumed(static_cast<unsigned>(c.direction), c.first);
-  while (c.first < c.end && carrier.queue->consumed(c.first)) ++c.first;
+  if (!carrier.queue) return carrier.pipe->is_broken() || carrier.pipe->consumed(c.direction, c.first);
+  if ((carrier.queue->layout().shared().status.load() & detail::status_broken) != 0) return true;  // nobody reads there any more
+  for (unsigned n = 0; n < positions_a_look && c.first < c.end && carrier.queue->consumed(c.first); ++n) ++c.first;
   return c.first >= c.end;
 }
 
 void registry::sweep(record& carrier) {
-  std::vector<std::uint64_t> gone;
+  if (sweeping_) return;  // what is being heard for another sweep asks for this one: left to the next look
+  std::size_t gone = 0;
   for (auto& c : carrier.pins) {
-    if (message_gone(carrier, c)) gone.push_back(c.token);
+    c.gone = message_gone(carrier, c);
+    gone += c.gone ? 1U : 0U;
   }
-  carrier.pins_kept = carrier.pins.size() - gone.size();
-  if (gone.empty()) return;
+  carrier.pins_kept = carrier.pins.size() - gone;
+  if (gone == 0) return;
   // Whoever consumed those messages said before, on its own socket, what it keeps of their handles: hear that first.
   const auto id = carrier.id;
-  drain_();
+  sweeping_ = true;
+  try {
+    drain_();
+  } catch (...) {
+    sweeping_ = false;
+    throw;
+  }
+  sweeping_ = false;
   auto* again = find(id);
   if (again == nullptr) return;
   std::vector<carried> removed;
   std::erase_if(again->pins, [&](carried& c) {
-    if (std::find(gone.begin(), gone.end(), c.token) == gone.end()) return false;
+    if (!c.gone) return false;
     removed.push_back(std::move(c));
     return true;
   });

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 namespace cloister::internal {
@@ -19,8 +21,11 @@ registry::record* registry::find(std::uint64_t object) const {
 
 void registry::record::ring_bell(void* eventfd) noexcept {
   const auto& bell = *static_cast<const owned_fd*>(eventfd);
+  // The processes that have it may fill it and make it block: one that takes nothing more is left alone.
+  pollfd writable{bell.get(), POLLOUT, 0};
+  if (!bell || ::poll(&writable, 1, 0) <= 0) return;
   const std::uint64_t one = 1;
-  if (bell) static_cast<void>(!::write(bell.get(), &one, sizeof one));
+  static_cast<void>(!::write(bell.get(), &one, sizeof one));
 }
 
 owned_fd registry::record::memory_copy() const {
@@ -207,11 +212,11 @@ void registry::look() {
   }
 }
 
-result<owned_fd> registry::bell(std::uint32_t by, const get_bell& what, owned_fd offered) {
+result<owned_fd> registry::bell(std::uint32_t by, const get_bell& what) {
   auto* r = find(what.object);
   if (r == nullptr || !r->holders.contains(by) || what.which >= r->bells.size()) return {errc::gone, "wait: the object no longer exists"};
   auto& bell = r->bells[what.which];
-  if (!bell) bell = std::move(offered);
+  if (!bell) bell = owned_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   auto copy = bell.duplicate();
   if (!copy) return {errc::no_descriptors, "wait: the node's first process has no descriptor left"};
   return copy;

@@ -54,10 +54,12 @@ class registry {
   void pin(std::uint32_t by, const pin_handles& request, std::vector<owned_fd>& fds);
   void place(std::uint32_t by, const place_pins& request);
   void cancel(std::uint32_t by, const cancel_pins& request);
-  /// The receiver gets a hold on what the token names, and its descriptor.
+  /// What the token names, and a descriptor for the receiver. An object is the receiver's only once `hold` says so: when it was told.
   struct redemption { object_ref ref; owned_fd descriptor; };
   result<redemption> redeem(std::uint32_t by, const redeem_pin& request);
-  result<owned_fd> bell(std::uint32_t by, const get_bell& request, owned_fd offered);
+  void hold(std::uint32_t who, std::uint64_t object);
+  /// The bell's descriptor. It is the hub's own eventfd, so that ringing it never blocks.
+  result<owned_fd> bell(std::uint32_t by, const get_bell& request);
 
   /// Repairs and releases everything the dead had; for all of them at once.
   void bury(std::span<const dead_process> dead);
@@ -81,6 +83,7 @@ class registry {
     std::uint32_t sender = 0;
     std::uint32_t direction = 0;
     bool placed = false;
+    bool gone = false;              // of a sweep: its message can no longer be read
     // Its message is at one of these positions: one if its sender said so; all that were readable when it died without a word.
     std::uint64_t first = 0, end = 0;
   };
@@ -98,6 +101,7 @@ class registry {
   std::map<std::uint64_t, record_ptr> objects_;
   std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> held_;  // by incarnation, unordered, may name ended objects
   std::size_t pin_count_ = 0;
+  bool sweeping_ = false;
   unsigned looks_ = 0;
 };
 
