@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Closing and duplicating; duplicates stay above standard input and output.
 #include <cloister/fd.hpp>
 
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// A monitor is a request to the hub.
 #include <cloister/monitor.hpp>
 
 #include <cloister/detail/membership.hpp>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// The process object: a request until it is started, then a child_link. It joins or ends what it owns.
 #include <cloister/process.hpp>
 
 #include <cloister/detail/child_link.hpp>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Telling the hub of first and last uses, and the bells: fetched from the hub when first needed, by waiters and by notifiers.
 #include <cloister/detail/attachment.hpp>
 
 #include <cloister/detail/handover.hpp>

@@ -5,7 +5,7 @@
 // counts, per process, the attachments and the roles in use; the first use of a role here and the last are told to it.
 // When the last handle goes, the object is unmapped and the hub told. One attachment an object and process.
 //
-// Threads: any. Blocks: only to queue a short message to the hub. Forked children: see membership::adopt_fork.
+// Threads: any. Blocks: only to queue a short message to the hub. Forked children: see adopt_uses.
 #pragma once
 
 #include <cloister/detail/event_count.hpp>
