@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 using namespace cloister;
@@ -167,6 +168,25 @@ TEST_CASE("a process object that is destroyed by an exception ends its process")
   } catch (const my_error&) {
   }
   CHECK_FALSE(alive(pid));
+}
+
+TEST_CASE("a standard error that nobody reads does not hold up the news of an end") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const std::vector<char> full(static_cast<std::size_t>(::fcntl(ends[1], F_GETPIPE_SZ)));
+  REQUIRE(::write(ends[1], full.data(), full.size()) == static_cast<ssize_t>(full.size()));
+  const owned_fd before(::dup(2));
+  ::dup2(ends[1], 2);
+  queue<exit_notice> heard{here()};
+  process p{here(), [] { ::_exit(3); }};
+  monitor(p, heard);
+  const auto exit = p.join(20s);
+  const auto notice = heard.get(20s);
+  ::dup2(before.get(), 2);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  CHECK(exit.value().code() == 3);
+  CHECK(notice.value().exit.code() == 3);
 }
 
 TEST_CASE("an abnormal end that nobody asked for is one line on stderr") {

@@ -3,6 +3,8 @@
 #include "process_support.hpp"
 
 #include <csignal>
+#include <cstdio>
+#include <stdexcept>
 
 #include <unistd.h>
 
@@ -86,7 +88,7 @@ TEST_CASE("a monitor hears of an end once, also when it asks late") {
   EACH_METHOD(how);
   queue<exit_notice> ends{here()};
   process p{here(), {.name = "watched", .start = how}, sleep_long};
-  monitor(p.id(), ends);
+  monitor(p, ends);
   CHECK(ends.get(20ms) == errc::timed_out);
   p.kill();
   auto n = ends.get();
@@ -109,6 +111,18 @@ TEST_CASE("an exit notice waits for room in a full queue, though no other proces
   p.join();
   CHECK(ends.get().exit.code() == 1);
   CHECK(ends.get().process == p.id());
+}
+
+TEST_CASE("an exit notice that is too long for its queue arrives shortened") {
+  queue<exit_notice> ends{here(), {.max_bytes = 4096}};
+  process p{here(), {.name = std::string(5000, 'n'), .stderr = ::fileno(std::tmpfile())}, [] { throw std::runtime_error(std::string(15'000, 'x')); }};
+  monitor(p, ends);
+  const auto n = ends.get(20s).value();
+  CHECK(n.process == p.id());
+  CHECK(n.process.name == std::string(64, 'n'));
+  CHECK(n.exit.exception_type() == "std::runtime_error");
+  CHECK(n.exit.exception_text() == std::string(64, 'x'));
+  CHECK(p.join().exception_text().size() == 15'000);
 }
 
 TEST_CASE("a process can be monitored by one that did not start it, and the notice outlives it") {

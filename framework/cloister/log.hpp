@@ -3,7 +3,8 @@
 //
 //   log_to_stderr(log_level::info);      // here, and in every process started from now on
 //
-// Threads: any. Never throws. A line: "[cloister] info: hub(4711): process 'crawler' (pid 4712) started".
+// Threads: any. Never throws, never blocks: a line that stderr does not take at once is lost, one longer than a pipe's buffer is cut.
+// A line: "[cloister] info (pid 4711): process 'crawler' (pid 4712) started".
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ void log_to_stderr(log_level level) noexcept;
 log_level current_log_level() noexcept;
 
 namespace detail {
-/// Writes one line if `level` is high enough. `who` is the part of the library.
+/// Writes one line if `level` is high enough.
 void log(log_level level, std::string_view text) noexcept;
 }  // namespace detail
 }  // namespace cloister

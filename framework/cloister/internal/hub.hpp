@@ -105,6 +105,7 @@ class hub {
   exit_status past_exit(std::uint32_t incarnation) const;
   void announce(member& m, const exit_status& exit);
   void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
+  bool delivered(const waiting_notice& n);
   void begin_shutdown(bool now);
   void log_line(const member& m, const std::string& what) const;
   std::uint16_t free_actor();

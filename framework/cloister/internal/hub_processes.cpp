@@ -382,11 +382,6 @@ void hub::bury_the_dead() {
 }
 
 void hub::announce(member& m, const exit_status& exit) {
-  if (!exit.success() && !m.asked_to_end && !shutting_down_) {
-    detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text());
-  } else {
-    log_line(m, "ended: " + exit.text());
-  }
   for (auto& channel : m.exit_channels) {
     static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{exit}}), {}, false));
     static_cast<void>(::shutdown(channel.get(), SHUT_RDWR));  // end-of-file also where a forked process keeps a copy of it
@@ -394,11 +389,32 @@ void hub::announce(member& m, const exit_status& exit) {
   for (const auto& to : m.monitors) notify(to, m.identity.incarnation, exit);
   past_.emplace_back(m.identity.incarnation, exit);
   if (past_.size() > past_exits_kept) past_.pop_front();
+  if (!exit.success() && !m.asked_to_end && !shutting_down_) {
+    detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text());
+  } else {
+    log_line(m, "ended: " + exit.text());
+  }
 }
 
 void hub::notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit) {
-  auto bytes = encode(exit_notice{{incarnation, to.pid, to.name}, exit});
-  if (objects_.deliver(to.queue, bytes) == errc::would_block) notices_.push_back({to.queue, std::move(bytes)});
+  exit_notice notice{{incarnation, to.pid, to.name}, exit};
+  waiting_notice whole{to.queue, encode(notice)};
+  const auto done = objects_.deliver(whole.queue, whole.bytes);
+  if (done == errc::would_block) notices_.push_back(std::move(whole));
+  if (!(done == errc::too_large || done == errc::no_memory)) return;
+  // A short one goes into any slot, without more memory.
+  constexpr std::size_t longest_word = 64;
+  notice.process.name.resize(std::min(notice.process.name.size(), longest_word));
+  if (!exit.exception_type().empty())
+    notice.exit = exit_status::threw(exit.exception_type().substr(0, longest_word), exit.exception_text().substr(0, longest_word));
+  waiting_notice shortened{to.queue, encode(notice)};
+  if (!delivered(shortened)) notices_.push_back(std::move(shortened));
+}
+
+// True if it needs not be tried again.
+bool hub::delivered(const waiting_notice& n) {
+  const auto done = objects_.deliver(n.queue, n.bytes);
+  return !(done == errc::would_block || done == errc::no_memory);
 }
 
 exit_status hub::past_exit(std::uint32_t incarnation) const {
