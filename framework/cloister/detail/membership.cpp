@@ -99,7 +99,9 @@ void membership::enter(process_identity id) noexcept {
 void membership::after_user_fork() noexcept {
   if (here == nullptr) return;
   ::close(here->control_.release());
-  if (owned_fd armed; here->id_.parent != 0 && arm_life_pipe(here->life_.get(), armed)) here->life_ = std::move(armed);
+  if (here->id_.parent != 0) {
+    if (auto armed = arm_life_pipe(here->life_.get())) here->life_ = std::move(armed);
+  }
   if (here->on_fork_ >= 0) ::close(std::exchange(here->on_fork_, -1));
 }
 

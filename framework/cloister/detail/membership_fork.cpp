@@ -107,8 +107,8 @@ std::shared_ptr<child_link> membership::fork(const start_request& what, const st
 void membership::run_fork(process_identity id, const start_request& what, owned_fd control, owned_fd go,
                           const std::function<void(const start_request&)>& body) {
   const auto& block = what.block;
-  owned_fd armed;
-  if (!arm_life_pipe(life_.get(), armed)) ::_exit(0);
+  owned_fd armed = arm_life_pipe(life_.get());
+  if (!armed) ::_exit(never_ran);
   clear_stop();
   install_child_signals();
   tag_process(id.incarnation);
@@ -116,12 +116,12 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   datagram d;
   std::vector<object_ref> mine;
   // The hub must know what this process has before it can end: `go` comes after that was sent.
-  if (receive_datagram(go.get(), d) != receive_status::received) ::_exit(0);
+  if (receive_datagram(go.get(), d) != receive_status::received) ::_exit(never_ran);
   go.reset();
   try {
     mine = decode<std::vector<object_ref>>(d.bytes);
   } catch (const std::exception&) {
-    ::_exit(127);
+    ::_exit(never_ran);
   }
   control_ = std::move(control);
   life_ = std::move(armed);
@@ -133,7 +133,7 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   token_ = 0;
   children_.clear();
   parent_.reset();
-  if (!send_datagram(control_.get(), encode(request{hello{}}), {})) ::_exit(0);
+  if (!send_datagram(control_.get(), encode(request{hello{}}), {})) ::_exit(never_ran);
   enter(id);
   for (auto& [object, weak] : attached_) {
     const auto a = weak.lock();

@@ -178,17 +178,17 @@ void settle_in(const detail::start_block& block) {
     throw failure(errc::not_started, "process '" + block.name + "' start: cannot enter '" + *block.cwd + "': " + std::strerror(errno));
 }
 
-bool arm_life_pipe(int life, owned_fd& armed) noexcept {
+owned_fd arm_life_pipe(int life) noexcept {
   safe_text path;
   path << "/proc/self/fd/" << static_cast<unsigned long>(life);
   // A description of its own: its owner and signal are this process's alone.
-  armed = owned_fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!armed) return false;
-  if (::fcntl(armed.get(), F_SETOWN, ::getpid()) != 0 || ::fcntl(armed.get(), F_SETSIG, SIGKILL) != 0 ||
+  owned_fd armed(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!armed || ::fcntl(armed.get(), F_SETOWN, ::getpid()) != 0 || ::fcntl(armed.get(), F_SETSIG, SIGKILL) != 0 ||
       ::fcntl(armed.get(), F_SETFL, O_RDONLY | O_NONBLOCK | O_ASYNC) != 0)
-    return false;
+    return {};
   pollfd gone{armed.get(), 0, 0};
-  return ::poll(&gone, 1, 0) == 0;
+  if (::poll(&gone, 1, 0) > 0) ::_exit(never_ran);
+  return armed;
 }
 
 void tag_process(std::uint32_t incarnation) noexcept {
@@ -237,8 +237,8 @@ void run_and_exit(const std::function<void()>& body) noexcept {
 }
 
 void child_main(std::span<const std::byte> bytes, std::span<const int> numbers, int life) {
-  owned_fd armed;
-  if (!arm_life_pipe(life, armed)) ::_exit(0);
+  owned_fd armed = arm_life_pipe(life);
+  if (!armed) ::_exit(never_ran);
   ::close(life);
   std::vector<owned_fd> fds;
   for (const int fd : numbers) fds.emplace_back(fd);
@@ -247,14 +247,14 @@ void child_main(std::span<const std::byte> bytes, std::span<const int> numbers, 
   try {
     std::tie(header, block) = decode<std::tuple<child_header, detail::start_block>>(bytes);
   } catch (const std::exception&) {
-    ::_exit(127);
+    ::_exit(never_ran);
   }
   install_child_signals();
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   owned_fd control = std::move(fds.at(0));
-  if (!send_datagram(control.get(), encode(request{hello{}}), {})) ::_exit(0);  // the hub has given this start up
+  if (!send_datagram(control.get(), encode(request{hello{}}), {})) ::_exit(never_ran);  // the hub has given this start up
 
   log_to_stderr(static_cast<log_level>(block.log_level));
   // The name shows in ps and top.

@@ -10,6 +10,9 @@
 
 namespace cloister::internal {
 
+/// The exit code of a process that ends before it said hello: nothing of its body has run.
+inline constexpr int never_ran = 127;
+
 /// The hub's part of what a new process is sent; the encoded start_block follows.
 struct child_header {
   detail::process_identity identity;
@@ -19,8 +22,9 @@ struct child_header {
 /// the handles, runs the body, ends. `fds`: control socket, then what the block says; they and `life` are its own from now on.
 [[noreturn]] void child_main(std::span<const std::byte> block, std::span<const int> fds, int life);
 
-/// Makes the kernel kill this process when the first process of the node is gone. False if it is gone already. Async-signal-safe.
-bool arm_life_pipe(int life, owned_fd& armed) noexcept;
+/// Makes the kernel kill this process when the first process of the node is gone: the descriptor that does it. Empty if it cannot be
+/// made; this process must not run then. Ends the process if the first one is gone already. Async-signal-safe.
+owned_fd arm_life_pipe(int life) noexcept;
 
 /// Runs the encoded body of a request in a fork of the process that made it.
 void run_encoded(const detail::start_request& request);

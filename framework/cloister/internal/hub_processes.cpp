@@ -341,6 +341,7 @@ exit_status hub::status_of(const member& m) const {
   if (m.wait_status) {
     const int s = *m.wait_status;
     if (WIFSIGNALED(s)) return exit_status::signaled(WTERMSIG(s));
+    if (!m.said_hello) return exit_status::threw("cloister::failure", "process '" + m.name + "' start: it ended before it could run its body");
     if (m.words && WEXITSTATUS(s) == 1) return exit_status::threw(m.words->type, m.words->text);
     return exit_status::exited(WEXITSTATUS(s));
   }

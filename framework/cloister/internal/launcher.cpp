@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -74,11 +75,14 @@ void report(int socket, const launcher_report& what, int fd = -1) noexcept {
   static_cast<void>(send_datagram(socket, bytes, fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}));
 }
 
+// What an executed process gets as its environment: room for one variable, then the launcher's. Made before the loop.
+std::vector<char*> child_environment;
+
 [[noreturn]] void fail_exec() noexcept {
   // The hub reads the process's end; its text is all that can be said from here.
   static constexpr char text[] = "cloister: a process could not be executed\n";
   static_cast<void>(::write(STDERR_FILENO, text, sizeof text - 1));
-  ::_exit(127);
+  ::_exit(never_ran);
 }
 
 // Runs in the forked child: executes the program, which finds its block and descriptors by the environment.
@@ -98,14 +102,10 @@ void report(int socket, const launcher_report& what, int fd = -1) noexcept {
   static_cast<void>(::syscall(SYS_close_range, base + static_cast<unsigned>(n), ~0U, 0U));
   static_cast<void>(::fcntl(program, F_SETFD, FD_CLOEXEC));
 
-  static std::array<char*, 4096> environment;
   static safe_text variable;
   variable << role_variable << "=process:" << base << ":" << base + 1 << ":" << count << ":" << context.file_limit;
-  std::size_t e = 0;
-  environment[e++] = variable.c_str();
-  for (char** entry = environ; *entry != nullptr && e + 1 < environment.size(); ++entry) environment[e++] = *entry;
-  environment[e] = nullptr;
-  ::syscall(SYS_execveat, program, "", context.argv, environment.data(), AT_EMPTY_PATH);
+  child_environment.front() = variable.c_str();
+  ::syscall(SYS_execveat, program, "", context.argv, child_environment.data(), AT_EMPTY_PATH);
   fail_exec();
 }
 
@@ -256,6 +256,9 @@ void launcher_main(const launcher_context& context) {
   on_child.sa_handler = on_child_ended;
   on_child.sa_flags = SA_RESTART | SA_NOCLDSTOP;
   ::sigaction(SIGCHLD, &on_child, nullptr);
+  child_environment.assign(1, nullptr);
+  for (char** entry = environ; *entry != nullptr; ++entry) child_environment.push_back(*entry);
+  child_environment.push_back(nullptr);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -339,7 +342,7 @@ void become_what_was_executed(char** argv, std::span<void (*const)()> preload) {
     std::size_t got = 0;
     while (got < block.size()) {
       const auto n = ::pread(a, block.data() + got, block.size() - got, static_cast<off_t>(got));
-      if (n <= 0) ::_exit(127);
+      if (n <= 0) ::_exit(never_ran);
       got += static_cast<std::size_t>(n);
     }
     ::close(a);
