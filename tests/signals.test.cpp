@@ -45,6 +45,30 @@ TEST_CASE("a second Ctrl-C ends everything at once") {
   CHECK(all_gone({child}));
 }
 
+TEST_CASE("Ctrl-C ends a program that waits for a stopped launcher") {
+  program run({"waits-for-launcher"});
+  const pid_t launcher = run.number("launcher");
+  ::kill(launcher, SIGSTOP);
+  REQUIRE(harness::eventually([&] { return harness::process_state(launcher) == 'T'; }));
+  run.input("go\n");
+  run.number("starting");
+  REQUIRE(harness::eventually([&] { return harness::asleep(run.pid()); }));
+  run.signal_group(SIGINT);
+  run.rest();
+  CHECK(run.wait().signal() == SIGINT);
+}
+
+TEST_CASE("a process that is asked to stop does not wait for a stopped hub") {
+  program run({"asks"});
+  const pid_t child = run.number("child");
+  ::kill(run.pid(), SIGSTOP);
+  REQUIRE(harness::eventually([&] { return harness::process_state(run.pid()) == 'T'; }));
+  ::kill(child, SIGTERM);
+  CHECK(all_gone({child}));
+  ::kill(run.pid(), SIGCONT);
+  CHECK(run.rest().find("signal " + std::to_string(SIGTERM) + "\n") != std::string::npos);
+}
+
 TEST_CASE("the launcher ignores Ctrl-C and SIGTERM") {
   program run({"tree"});
   run.number("child");

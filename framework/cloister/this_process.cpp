@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// What this process knows about itself lies in its membership; its parent and children are child_links.
 #include <cloister/this_process.hpp>
 
 #include <cloister/detail/child_link.hpp>

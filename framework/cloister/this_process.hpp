@@ -26,7 +26,8 @@ struct this_process {
   static void sleep_for(std::chrono::nanoseconds duration);
 };
 
-/// The process that started this one, as its child sees it. Copyable; any thread.
+/// The process that started this one, as its child sees it. Copyable; any thread. A parent that dies takes its children along, so
+/// `is_alive` is false, and `join` returns, for no longer than it takes the node's hub to end this process.
 class parent_handle {
  public:
   const process_id& id() const noexcept { return id_; }

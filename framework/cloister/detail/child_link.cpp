@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Reading an exit channel: "started" once, by the starter; the end as often as anybody asks, for it stays in the socket.
 #include <cloister/detail/child_link.hpp>
 
+#include <cloister/detail/membership.hpp>
 #include <cloister/detail/stop.hpp>
 #include <cloister/internal/control.hpp>
 
@@ -23,8 +25,11 @@ void child_link::assume(std::uint32_t incarnation, std::int32_t pid) noexcept {
 
 void child_link::await_start() {
   datagram d;
-  if (receive_datagram(channel_.get(), d) != receive_status::received)
-    throw failure(errc::no_descriptors, "process '" + name_ + "' start: the node's first process has no descriptor left");
+  switch (await_datagram(channel_.get(), d)) {
+    case receive_status::received: break;
+    case receive_status::ended: throw failure(errc::no_descriptors, "process '" + name_ + "' start: the node's first process has no descriptor left");
+    case receive_status::empty: throw failure(stop_reason().value_or(errc::stopping), "process '" + name_ + "' start: this process was asked to stop");
+  }
   const auto message = decode<exit_message>(d.bytes);
   if (const auto* no = std::get_if<refused>(&message)) throw failure(no->code, no->text);
   if (const auto* yes = std::get_if<internal::started>(&message)) {
@@ -40,7 +45,8 @@ std::optional<exit_status> child_link::read_end() {
   pollfd readable{channel_.get(), POLLIN, 0};
   if (::poll(&readable, 1, 0) <= 0) return {};
   datagram d;
-  if (receive_datagram(channel_.get(), d) == receive_status::received) {
+  // Left there for forked processes, which have the same socket.
+  if (receive_datagram(channel_.get(), d, true) == receive_status::received) {
     const auto message = decode<exit_message>(d.bytes);
     if (const auto* end = std::get_if<ended>(&message)) exit_ = end->exit;
   }
@@ -54,6 +60,7 @@ std::optional<exit_status> child_link::poll() {
 }
 
 result<exit_status> child_link::wait(deadline until) {
+  if (membership::forked_by_user()) return {errc::not_attached, "process '" + name_ + "' join: this process was forked by the program itself"};
   for (;;) {
     if (auto e = poll()) return *std::move(e);
     // The end of the channel stays readable (end-of-file follows the message), so every waiting thread wakes.
@@ -69,9 +76,9 @@ result<exit_status> child_link::wait(deadline until) {
 }
 
 void child_link::wait_unstoppably() noexcept {
-  while (!poll()) {
-    pollfd end{channel_.get(), POLLIN, 0};
-    ::poll(&end, 1, -1);
+  // Nothing but its end can come any more; it is read by whoever wants to know.
+  pollfd end{channel_.get(), POLLIN, 0};
+  while (::poll(&end, 1, -1) <= 0) {
   }
 }
 

@@ -21,13 +21,15 @@ class child_link {
  public:
   child_link(owned_fd channel, std::string name, bool daemon, std::int64_t shutdown_ns);
 
-  /// Waits for the hub's word that it runs. Throws `failure{not_started}` and what else the hub says. Not stoppable: it is short.
+  /// Waits for the hub's word that it runs. Throws `failure{not_started}` and what else the hub says; `stopping` or `interrupted` if this
+  /// process is asked to stop and there is no such word a second later. The hub ends what it starts after all.
   void await_start();
   /// For a process that is known to run: a watcher's side.
   void assume(std::uint32_t incarnation, std::int32_t pid) noexcept;
 
+  /// timed_out, stopping, interrupted; not_attached at once in a process forked by user code: the child is not its own.
   result<exit_status> wait(deadline until);
-  /// The same, though this process was asked to stop: its children were asked too, with a deadline.
+  /// The same, though this process was asked to stop: its children were asked too, with a deadline. REQUIRES: it is known to run.
   void wait_unstoppably() noexcept;
   std::optional<exit_status> poll();
 

@@ -5,6 +5,7 @@
 #include <cloister/detail/child_link.hpp>
 #include <cloister/detail/ring.hpp>
 #include <cloister/detail/slots.hpp>
+#include <cloister/detail/stop.hpp>
 #include <cloister/internal/child.hpp>
 #include <cloister/internal/control.hpp>
 
@@ -33,7 +34,17 @@ std::vector<int> numbers(std::span<const owned_fd> fds) {
 void send(const owned_fd& control, const request& what, std::span<const int> fds = {}) {
   const auto bytes = encode(what);
   if (bytes.size() > max_datagram) throw failure(errc::too_large, "a request to the node's hub is larger than 64 KiB");
-  if (!send_datagram(control.get(), bytes, fds)) throw failure(errc::not_attached, std::string("the node's hub cannot be reached: ") + std::strerror(errno));
+  if (send_datagram(control.get(), bytes, fds)) return;
+  const int error = errno;
+  const std::string why = std::strerror(error);
+  switch (error) {
+    case EINVAL: throw failure(errc::too_large, "a request to the node's hub has more than " + std::to_string(max_descriptors) + " descriptors");
+    case EMSGSIZE: throw failure(errc::too_large, "a request to the node's hub is too large: " + why);
+    case ETOOMANYREFS: throw failure(errc::no_descriptors, "too many descriptors are on their way to the node's hub");
+    case ENOMEM:
+    case ENOBUFS: throw failure(errc::no_memory, "no memory for a request to the node's hub");
+    default: throw failure(errc::not_attached, "the node's hub cannot be reached: " + why);
+  }
 }
 
 // The same where nothing can be thrown: a hub that cannot be reached is gone, and so is this process in a moment.
@@ -44,15 +55,19 @@ void send_quietly(const owned_fd& control, const request& what) noexcept {
   }
 }
 
-// Sends a request that wants an answer, and waits for it. The first process's hub always answers; if it is gone this process goes too.
+// Sends a request that wants an answer, and waits for it (see await_datagram). The first process's hub always answers; if it is gone this
+// process goes too.
 answer ask(const owned_fd& control, const request& what, std::vector<int> fds, datagram& reply) {
   auto [mine, theirs] = socket_pair();
   fds.insert(fds.begin(), theirs.get());
   send(control, what, fds);
   theirs.reset();
   // End-of-file instead of an answer: the hub could not take the request's descriptors (if it were gone, so would this process be).
-  if (receive_datagram(mine.get(), reply) != receive_status::received)
-    throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
+  switch (await_datagram(mine.get(), reply)) {
+    case receive_status::received: break;
+    case receive_status::ended: throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
+    case receive_status::empty: throw failure(stop_reason().value_or(errc::stopping), "the node's hub did not answer, and this process was asked to stop");
+  }
   auto got = decode<answer>(reply.bytes);
   if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
   return got;  // its descriptor may have been lost: `reply.fds` says
@@ -62,11 +77,13 @@ answer ask(const owned_fd& control, const request& what, std::vector<int> fds, d
 
 membership* membership::current() noexcept { return self_actor() != 0 ? here : nullptr; }
 
+bool membership::forked_by_user() noexcept { return here != nullptr && self_actor() == 0; }
+
 membership& membership::require() {
   auto* m = current();
   if (m == nullptr)
-    throw failure(errc::not_attached, here != nullptr ? "this process was forked by the program itself and belongs to no node"
-                                                      : "this process has no node: make one first, in the first line of main");
+    throw failure(errc::not_attached, forked_by_user() ? "this process was forked by the program itself and belongs to no node"
+                                                       : "this process has no node: make one first, in the first line of main");
   return *m;
 }
 

@@ -5,7 +5,8 @@
 // The identity lies in a page that the kernel wipes in every fork (MADV_WIPEONFORK), so that a process forked by user code is
 // nobody: every operation on a mailbox loads the actor id from there, and 0 is the error `not_attached`.
 //
-// Threads: any. Blocks: requests that want an answer, until the hub gives it; if the hub is gone, so is this process (life pipe).
+// Threads: any. Blocks: requests that want an answer, until the hub gives it, or a second after this process was asked to stop; if the hub
+// is gone, so is this process (life pipe).
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -57,13 +58,15 @@ class membership {
   /// This process's membership. `require` throws `failure{not_attached}` where there is none, or in a process forked by user code.
   static membership* current() noexcept;
   static membership& require();
+  /// True in a process that user code forked from a member.
+  static bool forked_by_user() noexcept;
 
   const process_identity& id() const noexcept { return id_; }
   const start_block& self() const noexcept { return self_; }
 
   // Objects.
 
-  /// Registers an object just made (with a number from next_object_id) with the hub. `options`: see registry.hpp.
+  /// Registers an object just made (with a number from next_object_id) with the hub. `options`: see registry_options.hpp.
   std::shared_ptr<attachment> create(std::unique_ptr<slots> queue, std::uint32_t options);
   std::shared_ptr<attachment> create(std::unique_ptr<ring> pipe);
   std::uint64_t next_object_id() noexcept;
@@ -102,7 +105,7 @@ class membership {
   void monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue);
   void report_exception(const std::string& type, const std::string& text) noexcept;
   void shut_down(bool now) noexcept;
-  /// Returns when the hub has acted on everything this process sent before.
+  /// Returns when the hub has acted on everything this process sent before: for tests.
   void synchronise();
   /// The children started here that have not been joined, oldest first.
   std::vector<std::shared_ptr<child_link>> children();

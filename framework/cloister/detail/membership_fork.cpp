@@ -63,8 +63,11 @@ std::shared_ptr<child_link> membership::fork(const start_request& what, const st
   reply_theirs.reset();
   exit_theirs.reset();
   datagram reply;
-  if (receive_datagram(reply_mine.get(), reply) != receive_status::received)
-    throw failure(errc::no_descriptors, title + "the node's first process has no descriptor left");
+  switch (await_datagram(reply_mine.get(), reply)) {
+    case receive_status::received: break;
+    case receive_status::ended: throw failure(errc::no_descriptors, title + "the node's first process has no descriptor left");
+    case receive_status::empty: throw failure(stop_reason().value_or(errc::stopping), title + "this process was asked to stop");
+  }
   const auto got = decode<answer>(reply.bytes);
   if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
   const auto grant = std::get<fork_grant>(got);

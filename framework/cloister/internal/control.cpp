@@ -2,9 +2,14 @@
 // Datagrams with descriptors over AF_UNIX SEQPACKET sockets.
 #include <cloister/internal/control.hpp>
 
+#include <cloister/deadline.hpp>
+#include <cloister/detail/stop.hpp>
+
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
+#include <poll.h>
 #include <sys/socket.h>
 
 namespace cloister::internal {
@@ -45,7 +50,7 @@ bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int
   }
 }
 
-receive_status receive_datagram(int fd, datagram& into) {
+receive_status receive_datagram(int fd, datagram& into, bool peek) {
   into.fds.clear();
   into.truncated = false;
   into.pid = 0;
@@ -59,7 +64,7 @@ receive_status receive_datagram(int fd, datagram& into) {
   message.msg_controllen = sizeof control;
   ssize_t n = 0;
   // ECONNRESET: the peer ended without reading everything. It is told once, before what the peer had sent.
-  do n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  do n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC | (peek ? MSG_PEEK : 0));
   while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0) {
     into.bytes.clear();
@@ -83,6 +88,20 @@ receive_status receive_datagram(int fd, datagram& into) {
     }
   }
   return n == 0 && into.fds.empty() ? receive_status::ended : receive_status::received;
+}
+
+receive_status await_datagram(int fd, datagram& into) {
+  constexpr int look_for_stop_ms = 100;  // rare: an answer takes some microseconds, and a signal ends the wait of its thread
+  std::optional<deadline> hang_up;
+  for (;;) {
+    pollfd readable{fd, POLLIN, 0};
+    if (::poll(&readable, 1, look_for_stop_ms) > 0) return receive_datagram(fd, into);
+    if (!hang_up && detail::stop_requested()) hang_up = std::chrono::seconds(1);
+    if (!hang_up || !hang_up->has_passed()) continue;
+    // From now on nothing can come; what came just now counts.
+    static_cast<void>(::shutdown(fd, SHUT_RD));
+    return receive_datagram(fd, into) == receive_status::received ? receive_status::received : receive_status::empty;
+  }
 }
 
 }  // namespace cloister::internal

@@ -113,7 +113,10 @@ enum class receive_status { received, empty, ended };
 std::pair<owned_fd, owned_fd> socket_pair(bool credentials = false);
 /// Sends one datagram. False if the peer is gone or (non-blocking) the socket is full: errno says which. Never raises SIGPIPE.
 bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept;
-/// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking.
-receive_status receive_datagram(int fd, datagram& into);
+/// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking. `peek`: leaves it there.
+receive_status receive_datagram(int fd, datagram& into, bool peek = false);
+/// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then hangs up:
+/// `empty`, and the hub's send fails, now or later.
+receive_status await_datagram(int fd, datagram& into);
 
 }  // namespace cloister::internal

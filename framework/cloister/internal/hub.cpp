@@ -111,6 +111,9 @@ void hub::run() {
   launcher_.reset();
   if (launcher_pid_ > 0) {
     ::kill(launcher_pid_, SIGCONT);  // should somebody have stopped it: it has to end
+    const owned_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, launcher_pid_, 0)));
+    pollfd ended{pidfd.get(), POLLIN, 0};
+    if (::poll(&ended, pidfd ? 1 : 0, launcher_patience_ns / 1'000'000) == 0) ::kill(launcher_pid_, SIGKILL);
     ::waitpid(launcher_pid_, nullptr, 0);
   }
   look_at_adopted(true);
@@ -125,6 +128,7 @@ std::int64_t hub::next_timer(std::int64_t now) const {
     if (m->kill_at > 0) at(m->kill_at);
     if (m->pidfd_readable) at(m->dead_since + status_patience_ns);
   }
+  if (launcher_kill_at_ > 0) at(launcher_kill_at_);
   return next;
 }
 
@@ -141,6 +145,10 @@ void hub::on_timer(std::int64_t now) {
       log_line(*m, "did not end in time: killed");
       signal(*m, SIGKILL, 0);
     }
+  }
+  if (launcher_kill_at_ > 0 && now >= launcher_kill_at_) {
+    launcher_kill_at_ = 0;
+    if (!launching_.empty()) ::kill(launcher_pid_, SIGKILL);  // our child, not reaped yet
   }
 }
 

@@ -30,6 +30,8 @@ constexpr std::uint64_t event_key(event_source s, std::uint32_t incarnation = 0)
 
 /// After a proven death: how long the launcher may take to tell the status, before it counts as unknown.
 inline constexpr std::int64_t status_patience_ns = 1'000'000'000;
+/// In a shutdown: how long the launcher may take to give back what it was to start, or to end.
+inline constexpr std::int64_t launcher_patience_ns = 1'000'000'000;
 
 class hub {
  public:
@@ -69,6 +71,7 @@ class hub {
     launch_method method = launch_method::fork;
     std::vector<std::byte> bytes;    // launch_header and block
     std::vector<owned_fd> fds;
+    unsigned tries = 0;
   };
   struct unknown_pin { std::uint32_t by = 0; redeem_pin what; owned_fd to; };
   struct waiting_notice { std::uint64_t queue = 0; std::vector<std::byte> bytes; };
@@ -89,6 +92,7 @@ class hub {
   member& add_member(const member& by, const detail::start_block& block);
   void pump_launches();
   bool ensure_launcher();
+  void fail_launches(errc code, const std::string& text);
   void read_reports();
   void launcher_ended();
   void launched(member& m, pid_t pid, owned_fd pidfd);
@@ -98,6 +102,7 @@ class hub {
   void look_at_adopted(bool all = false);
   void take_status(pid_t pid, int status);
   void signal(member& m, int signal, std::int64_t grace_ns);
+  void ask_to_end(member& m);
   void note_pidfd(member& m);
   void reap_here(member& m);
   void bury_the_dead();
@@ -135,6 +140,7 @@ class hub {
   bool shutting_down_ = false;  // nothing new is started
   bool leaving_ = false;        // the first process waits for the hub's end
   std::int64_t next_look_ = 0;
+  std::int64_t launcher_kill_at_ = 0;  // 0: it owes nothing
   // any thread
   std::atomic<bool> interrupted_{false};
   std::thread thread_;

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <fstream>
 #include <cstring>
+#include <limits>
 
 #include <fcntl.h>
 #include <dirent.h>
@@ -29,6 +30,7 @@ namespace {
 
 constexpr std::size_t launches_at_once = 16;  // bounds descriptors in flight
 constexpr std::size_t past_exits_kept = 1024;
+constexpr unsigned most_tries = 20;  // of one start, each by another launcher
 
 int send_signal(const owned_fd& pidfd, int signal) noexcept {
   return pidfd ? static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)) : -1;
@@ -130,6 +132,7 @@ void hub::start(member& by, start_process& what, datagram& d) {
 }
 
 void hub::pump_launches() {
+  if (shutting_down_) fail_launches(errc::interrupted, "process start: the node is shutting down");
   while (!to_launch_.empty() && launching_.size() < launches_at_once) {
     if (!ensure_launcher()) return;
     auto pending = std::move(to_launch_.front());
@@ -165,13 +168,16 @@ bool hub::ensure_launcher() {
     watch(launcher_.get(), event_key(event_source::launcher));
     return true;
   } catch (const failure& f) {
-    const std::string text = f.what();
-    while (!to_launch_.empty()) {
-      const auto incarnation = to_launch_.front().incarnation;
-      to_launch_.pop_front();
-      if (const auto m = members_.find(incarnation); m != members_.end()) start_failed(*m->second, f.code(), text);
-    }
+    fail_launches(f.code(), f.what());
     return false;
+  }
+}
+
+void hub::fail_launches(errc code, const std::string& text) {
+  while (!to_launch_.empty()) {
+    const auto incarnation = to_launch_.front().incarnation;
+    to_launch_.pop_front();
+    if (const auto m = members_.find(incarnation); m != members_.end()) start_failed(*m->second, code, text);
   }
 }
 
@@ -203,6 +209,7 @@ void hub::read_reports() {
 
 void hub::launcher_ended() {
   launcher_.reset();
+  launcher_kill_at_ = 0;
   if (launcher_pid_ > 0) {
     int status = 0;
     ::kill(launcher_pid_, SIGKILL);
@@ -229,6 +236,10 @@ void hub::launcher_ended() {
       start_failed(m, errc::not_started, "process '" + m.name + "' start: the launcher ended meanwhile");
       continue;
     }
+    if (++pending.tries == most_tries) {
+      start_failed(m, errc::not_started, "process '" + m.name + "' start: the launcher ends again and again");
+      continue;
+    }
     try {
       auto [ours, theirs] = socket_pair(true);
       static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
@@ -251,7 +262,7 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd) {
   if (m.pidfd) watch(m.pidfd.get(), event_key(event_source::pidfd, m.identity.incarnation));
   exit_message word = started{m.identity.incarnation, pid};
   if (!m.pidfd && !m.forked) word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
-  if (!m.exit_channels.empty()) static_cast<void>(send_datagram(m.exit_channels.front().get(), encode(word), {}, false));
+  const bool told = !m.exit_channels.empty() && send_datagram(m.exit_channels.front().get(), encode(word), {}, false);
   log_line(m, "started");
   if (const auto early = early_status_.find(pid); early != early_status_.end()) {
     m.wait_status = early->second;
@@ -263,10 +274,10 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd) {
     if (m.wait_status) note_pidfd(m);
   }
   if (!m.control) send_signal(m.pidfd, SIGKILL);  // its socket ended already
-  if (!members_.contains(m.identity.parent)) {    // its starter died meanwhile
+  if (!told || !members_.contains(m.identity.parent)) {    // its starter died meanwhile, or gave up
     m.asked_to_end = true;
     send_signal(m.pidfd, SIGKILL);
-  } else if (shutting_down_) signal(m, SIGTERM, m.shutdown_ns);
+  } else if (shutting_down_) ask_to_end(m);
 }
 
 void hub::start_failed(member& m, errc code, const std::string& text) {
@@ -301,7 +312,13 @@ void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
 
 void hub::signal(member& m, int signal, std::int64_t grace_ns) {
   send_signal(m.pidfd, signal);
-  if (signal == SIGTERM && grace_ns > 0) m.kill_at = deadline::now() + grace_ns;
+  const auto now = deadline::now();
+  if (signal == SIGTERM && grace_ns > 0 && grace_ns < std::numeric_limits<std::int64_t>::max() - now) m.kill_at = now + grace_ns;  // else: never
+}
+
+void hub::ask_to_end(member& m) {
+  m.asked_to_end = true;
+  signal(m, SIGTERM, std::max<std::int64_t>(m.shutdown_ns, 1));
 }
 
 void hub::take_status(pid_t pid, int status) {
@@ -469,9 +486,12 @@ void hub::begin_shutdown(bool now) {
   shutting_down_ = true;
   for (auto& [incarnation, m] : members_) {
     if (incarnation == 1 || (!now && !m->daemon)) continue;
-    m->asked_to_end = true;
-    signal(*m, SIGTERM, m->shutdown_ns > 0 ? m->shutdown_ns : 1);
+    ask_to_end(*m);
   }
+  if (launching_.empty() || launcher_pid_ <= 0) return;
+  // What is with the launcher must come back, though the launcher be stopped or hang: it has a second.
+  ::kill(launcher_pid_, SIGCONT);
+  launcher_kill_at_ = deadline::now() + launcher_patience_ns;
 }
 
 }  // namespace cloister::internal
