@@ -126,7 +126,8 @@ TEST_CASE("one-way ends in messages keep their direction, and are refused as the
 
   auto [reading, writing] = one_way<int>(*here);
   writers.put(std::move(writing));
-  auto taken = detail::taken_message::take(detail::object_of(writers.handle()), "get", 1s).value();
+  detail::taken_message taken(detail::object_of(writers.handle()));
+  taken.take("get", 1s).value();
   REQUIRE(taken.deliver<pipe_end<void, int>>() == errc::wrong_type);
 }
 
@@ -189,6 +190,19 @@ TEST_CASE("a descriptor in a message is another one for the same file") {
   REQUIRE(::read(reading.get(), &c, 1) == 1);
   REQUIRE(c == 'x');
   p.join();
+}
+
+TEST_CASE("a message with more descriptors than a request may have is too large") {
+  queue<std::vector<owned_fd>> carrier{*here};
+  std::vector<owned_fd> many;
+  for (int i = 0; i < 300; ++i) many.emplace_back(::dup(0));
+  try {
+    carrier.put(std::move(many));
+    FAIL("it was put");
+  } catch (const failure& f) {
+    CHECK(f.code() == errc::too_large);
+  }
+  CHECK(carrier.try_get() == errc::would_block);
 }
 
 TEST_CASE("the only sink of a queue, handed over in a message, does not close it in between") {

@@ -163,6 +163,7 @@ TEST_CASE("a process object that is destroyed by an exception ends its process")
       ::signal(SIGTERM, SIG_IGN);
       for (;;) ::pause();
     }};
+    process patient{here(), {.start = how, .shutdown = std::chrono::nanoseconds::max()}, sleep_long};
     pid = p.pid();
     throw my_error("unwind");
   } catch (const my_error&) {

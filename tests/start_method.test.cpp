@@ -7,10 +7,12 @@
 #include <cloister/detail/membership.hpp>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
 
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +186,91 @@ TEST_CASE("a process that the program forks by itself belongs to no node") {
   process p{here(), [](queue<int> to) { to.put(3); }, q};
   CHECK(p.join().success());
   CHECK(q.get() == 3);
+}
+
+TEST_CASE("a process that the program forks by itself neither waits for its parent's children nor takes the news of their end") {
+  queue<int> go{here()};
+  process running{here(), [](queue<int> in) { in.get(); }, go};
+  process ended{here(), [] { ::_exit(7); }};
+  pollfd end{ended.sentinel(), POLLIN, 0};
+  REQUIRE(::poll(&end, 1, 20'000) == 1);
+  const auto exit = harness::forked([&] {
+    const bool refused = running.join(1h) == errc::not_attached && ended.join(1h) == errc::not_attached;
+    static_cast<void>(ended.exit());
+    const process a = std::move(running), b = std::move(ended);  // and destroys them
+    return refused;
+  });
+  CHECK(exit.success());
+  CHECK(running.is_alive());
+  CHECK(ended.join().code() == 7);
+  go.put(1);
+  CHECK(running.join().success());
+}
+
+TEST_CASE("process::fork inherits neither faults, nor blocked signals, nor messages that are not done") {
+  joinable_queue<int> jobs{here()};
+  jobs.put(1);
+  jobs.put(2);
+  CHECK(jobs.get() == 1);
+  sigset_t blocked, before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  inject_fault({.operation = "put", .step = 1});
+  queue<int> said{here()};
+  process p = process::fork(here(), [said, &jobs] {
+    int not_done = 0;
+    try {
+      jobs.task_done();
+    } catch (const failure& f) {
+      not_done = f.code() == errc::invalid ? 1 : 2;
+    }
+    said.put(not_done);
+    sleep_long();
+  });
+  clear_faults();
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  CHECK(said.get(20s).value_or(0) == 1);
+  p.terminate();
+  CHECK(p.join(20s).value().signal() == SIGTERM);
+  CHECK_NOTHROW(jobs.task_done());
+}
+
+TEST_CASE("a process that ends before its body can run has not succeeded") {
+  program run({"leaves-early"});
+  CHECK(run.rest().find("succeeded 0\n") != std::string::npos);
+  CHECK(run.wait().success());
+}
+
+TEST_CASE("a process started by exec has all of a large environment") {
+  const auto variable = [](int i) { return "TEST_VARIABLE_" + std::to_string(i); };
+  for (int i = 0; i < 5000; ++i) ::setenv(variable(i).c_str(), "set", 1);
+  program run({"environment"});
+  for (int i = 0; i < 5000; ++i) ::unsetenv(variable(i).c_str());
+  CHECK(run.number("variables") == 5000);
+  CHECK(run.wait().success());
+}
+
+TEST_CASE("a preload hook that throws is a start that fails, and nothing of main runs twice") {
+  program run({"bad-preload"});
+  const auto text = run.rest();
+  INFO(text);
+  CHECK(text.find("refused 1\nend ") != std::string::npos);
+  CHECK(text.find("end ") == text.rfind("end "));
+  CHECK(run.wait().success());
+}
+
+TEST_CASE("a node in a process of another node ends what it started and closes what it opened, and nothing else") {
+  EACH_METHOD(how);
+  queue<std::string> to{here()};
+  process p{here(), by(how), [](queue<std::string> out, std::string path) {
+    program run({"own-child"}, {.executable = path, .closed_stdio = false});
+    out.put(run.rest());
+  }, to, program::path()};
+  const auto said = to.get();
+  CHECK(said.find("alive 1\n") != std::string::npos);
+  CHECK(said.find("kept 0\n") != std::string::npos);
+  CHECK(p.join().success());
 }
 
 TEST_CASE("promise 18: 1000 starts from a parent with 32 threads that hold mutexes", "[deadline:240]") {

@@ -4,6 +4,7 @@
 
 #include <cloister/detail/membership.hpp>
 #include <cloister/detail/stop.hpp>
+#include <cloister/fault.hpp>
 #include <cloister/internal/hub.hpp>
 #include <cloister/internal/launcher.hpp>
 
@@ -93,7 +94,10 @@ node::node(int, char** argv, node_options options) : place(options.start) {
   if (detail::membership::current() != nullptr) throw failure(errc::invalid, "node: this process belongs to a node already");
   auto s = std::make_unique<state>();
   // A program may be started without standard input or output: none of our descriptors may take their numbers.
-  for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;) fd = ::open("/dev/null", O_RDWR);
+  int spare = 0;
+  do spare = ::open("/dev/null", O_RDWR);
+  while (spare >= 0 && spare <= STDERR_FILENO);
+  if (spare >= 0) ::close(spare);
   int life[2];
   if (::pipe2(life, O_CLOEXEC) != 0) throw failure(errc::no_descriptors, std::string("node: life pipe: ") + std::strerror(errno));
   s->life_read = owned_fd(life[0]);
@@ -113,8 +117,8 @@ node::node(int, char** argv, node_options options) : place(options.start) {
     launcher = ::fork();
     if (launcher < 0) throw failure(errc::not_started, std::string("node: the launcher cannot be forked: ") + std::strerror(errno));
     if (launcher == 0) {
-      for (auto* hook : options.preload) hook();
-      std::fflush(nullptr);
+      clear_faults();  // the first process's alone
+      internal::prepare_launcher(options.preload);
       internal::launcher_main(context);  // closes what else is open, above all the first process's end of the life pipe
     }
   }

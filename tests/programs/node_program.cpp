@@ -6,8 +6,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 
 #include <sys/wait.h>
@@ -27,8 +29,11 @@ pid_t launcher_pid() { return std::atoi(::getenv("TEST_LAUNCHER")); }
 
 int preloaded = 0;
 std::mutex contended;  // held nearly always by a thread that was there before the node
+std::string scenario;
 void preload() {
   ++preloaded;
+  if (scenario == "bad-preload") throw std::runtime_error("no such library");
+  if (scenario == "leaves-early") ::setenv("TEST_LEAVE_EARLY", "1", 1);
   ::setenv("TEST_LAUNCHER", std::to_string(::getpid()).c_str(), 1);
 }
 
@@ -118,6 +123,84 @@ void interrupted(const node& here, bool caught) {
   say("requested", this_process::stop_requested());
 }
 
+pid_t launcher_of(const node& here) {
+  queue<pid_t> launcher{here};
+  process asker{here, [](queue<pid_t> out) { out.put(launcher_pid()); }, launcher};
+  return launcher.get();
+}
+
+void waits_for_launcher(const node& here) {
+  say("launcher", launcher_of(here));
+  std::string line;
+  std::getline(std::cin, line);
+  say("starting", 1);
+  process a{here, sleep_long};
+  say("started", 1);
+}
+
+// A child that asks the hub for something all the time.
+void asks(const node& here) {
+  process a{here, [](const node& inner) {
+    for (;;) {
+      queue<int> q{inner};
+      if (this_process::stop_requested()) this_process::sleep_for(1s);  // which says so
+    }
+  }};
+  say("child", a.pid());
+  say("signal", a.join().signal().value_or(0));
+}
+
+void refuses(const node& here) {
+  try {
+    process a{here, [] {}};
+    a.join();
+  } catch (const failure& f) {
+    say("refused", f.code() == errc::not_started);
+  }
+}
+
+void leaves_early(const node& here) {
+  process a{here, {.start = start_method::spawn}, [] { say("ran", 1); }};
+  say("succeeded", a.join().success());
+}
+
+void environment(const node& here) {
+  process a{here, {.start = start_method::spawn}, [] {
+    long n = 0;
+    while (::getenv(("TEST_VARIABLE_" + std::to_string(n)).c_str()) != nullptr) ++n;
+    say("variables", n);
+  }};
+  a.join();
+}
+
+long descriptors_of_null() {
+  long n = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    n += std::filesystem::read_symlink(entry.path(), gone) == "/dev/null" ? 1 : 0;
+  }
+  return n;
+}
+
+// A child of the program itself, older than its node, which must outlive it.
+int own_child(int argc, char** argv) {
+  const pid_t own = ::fork();
+  if (own == 0) {
+    for (;;) ::pause();
+  }
+  const long before = descriptors_of_null();
+  {
+    node here{argc, argv};
+    process a{here, [] {}};
+    a.join();
+  }
+  say("kept", descriptors_of_null() - before);
+  say("alive", ::waitpid(own, nullptr, WNOHANG) == 0);
+  ::kill(own, SIGKILL);
+  ::waitpid(own, nullptr, 0);
+  return 0;
+}
+
 void stubborn(const node& here) {
   process a{here, {.shutdown = 1h}, [] {
     say("ready", ::getpid());
@@ -152,7 +235,10 @@ void unwinding(const node& here) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (::getenv("TEST_LEAVE_EARLY") != nullptr) return 0;
   const std::string what = argc > 1 ? argv[1] : "";
+  scenario = what;
+  if (what == "own-child") return own_child(argc, argv);
   if (what == "threads") {
     std::thread([] {
       for (;;) {
@@ -178,6 +264,11 @@ int main(int argc, char** argv) {
   else if (what == "interrupted") interrupted(here, true);
   else if (what == "uncaught-interrupted") interrupted(here, false);
   else if (what == "stubborn") stubborn(here);
+  else if (what == "waits-for-launcher") waits_for_launcher(here);
+  else if (what == "asks") asks(here);
+  else if (what == "bad-preload") refuses(here);
+  else if (what == "leaves-early") leaves_early(here);
+  else if (what == "environment") environment(here);
   else if (what == "uncaught") uncaught(here);
   else if (what == "unwinding") unwinding(here);
   else return 2;

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstring>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -351,7 +352,7 @@ std::uint64_t start_handles::put_object(attachment& object, unsigned role) {
 }
 
 std::uint64_t start_handles::put_fd(int fd) {
-  owned_fd copy = owned_fd(::dup(fd));
+  owned_fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!copy) throw failure(errc::no_descriptors, "process start: a descriptor among the arguments cannot be duplicated");
   request_.fds.push_back(std::move(copy));
   return request_.block.descriptors++;

@@ -5,12 +5,15 @@
 // where: we before `go`: the child reads end-of-file and ends before its body. The child before hello: the hub sees its socket end.
 #include <cloister/detail/child_link.hpp>
 #include <cloister/detail/membership.hpp>
+#include <cloister/detail/queue_core.hpp>
 #include <cloister/detail/stop.hpp>
+#include <cloister/fault.hpp>
 #include <cloister/internal/child.hpp>
 #include <cloister/internal/control.hpp>
 #include <cloister/log.hpp>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -114,6 +117,12 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   if (!armed) ::_exit(never_ran);
   clear_stop();
   install_child_signals();
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // What is the parent's alone.
+  clear_faults();
+  forget_unfinished();
   tag_process(id.incarnation);
   static_cast<void>(::prctl(PR_SET_CHILD_SUBREAPER, 0));
   datagram d;

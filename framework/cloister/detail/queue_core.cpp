@@ -184,4 +184,9 @@ void ack_oldest(attachment& q) {
   oldest->ack();
 }
 
+void forget_unfinished() noexcept {
+  // Emptied before this process is anybody again: nothing is given back.
+  unfinished().held.clear();
+}
+
 }  // namespace cloister::detail

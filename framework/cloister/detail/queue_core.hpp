@@ -83,6 +83,8 @@ class held_message {
 /// joinable_queue: leases held by this process until task_done, oldest first.
 void remember_unfinished(attachment& q, held_message message);
 void ack_oldest(attachment& q);
+/// In a forked process: those leases are its parent's.
+void forget_unfinished() noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------------
 

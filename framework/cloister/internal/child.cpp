@@ -196,6 +196,12 @@ void tag_process(std::uint32_t incarnation) noexcept {
   static_cast<void>(::setrlimit(RLIMIT_LOCKS, &tag));
 }
 
+std::uint32_t tag_of(pid_t pid) noexcept {
+  rlimit tag{};
+  if (::prlimit(pid, RLIMIT_LOCKS, nullptr, &tag) != 0 || tag.rlim_cur == RLIM_INFINITY) return 0;
+  return static_cast<std::uint32_t>(tag.rlim_cur);
+}
+
 void install_child_signals() noexcept {
   for (const int signal : {SIGQUIT, SIGHUP, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD}) ::signal(signal, SIG_DFL);
   struct sigaction action {};

@@ -37,6 +37,8 @@ void settle_in(const detail::start_block& block);
 
 /// A tag that everything this process starts inherits, also daemons that exec: an otherwise unused limit (see the hub's strays).
 void tag_process(std::uint32_t incarnation) noexcept;
+/// The tag of a process; 0 if it has none.
+std::uint32_t tag_of(pid_t pid) noexcept;
 
 /// The signal dispositions of a started process: everything default, SIGINT ignored by a handler, SIGTERM asks to stop. Async-signal-safe.
 void install_child_signals() noexcept;

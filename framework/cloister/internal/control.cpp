@@ -19,8 +19,13 @@ std::pair<owned_fd, owned_fd> socket_pair(bool credentials) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     throw failure(errc::no_descriptors, std::string("control socket: ") + std::strerror(errno));
   std::pair<owned_fd, owned_fd> pair{owned_fd(ends[0]), owned_fd(ends[1])};
-  const int on = 1;
-  if (credentials) static_cast<void>(::setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+  if (credentials) {
+    // The kernel counts at least 768 bytes a datagram, and doubles what it is asked for: there can be some 340 of them, whatever the
+    // system's default is.
+    const int on = 1, room = 128 * 1024;
+    static_cast<void>(::setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+    static_cast<void>(::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room));
+  }
   return pair;
 }
 

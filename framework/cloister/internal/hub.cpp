@@ -3,6 +3,7 @@
 #include <cloister/internal/hub.hpp>
 
 #include <cloister/deadline.hpp>
+#include <cloister/internal/child.hpp>
 #include <cloister/log.hpp>
 
 #include <algorithm>
@@ -29,6 +30,7 @@ hub::hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_
     : context_(context),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      own_tag_(tag_of(::getpid())),
       launcher_(std::move(launcher)),
       launcher_pid_(launcher_pid),
       objects_([this] { drain_all(); }) {
@@ -77,36 +79,13 @@ void hub::watch(int fd, std::uint64_t what) {
 }
 
 void hub::run() {
-  std::array<epoll_event, 64> events{};
-  for (;;) {
-    const auto now = deadline::now();
-    const auto timer = unknown_pins_.empty() ? next_timer(now) : now;
-    const int timeout = timer < 0 ? -1 : static_cast<int>(std::clamp<std::int64_t>((timer - now + 999'999) / 1'000'000, 0, 60'000));
-    const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
-    for (int i = 0; i < n; ++i) {
-      const auto what = events[static_cast<std::size_t>(i)].data.u64;
-      const auto found = members_.find(static_cast<std::uint32_t>(what));
-      switch (static_cast<event_source>(what >> 32)) {
-        case event_source::control:
-          if (found != members_.end()) read_requests(*found->second);
-          break;
-        case event_source::pidfd:
-          if (found != members_.end()) note_pidfd(*found->second);
-          break;
-        case event_source::launcher: read_reports(); break;
-        case event_source::wake: {
-          std::uint64_t count = 0;
-          static_cast<void>(!::read(wake_.get(), &count, sizeof count));
-          if (interrupted_.exchange(false)) begin_shutdown(true);
-          break;
-        }
-      }
+  while (!leaving_ || members_.size() != 1) {
+    try {
+      round();
+    } catch (const std::exception& e) {
+      // No memory for it. What was asked is lost (whoever waits reads end-of-file), what the kernel tells is told again.
+      detail::log(log_level::error, std::string("the hub: ") + e.what());
     }
-    answer_unknown_pins();
-    on_timer(deadline::now());
-    bury_the_dead();
-    pump_launches();
-    if (leaving_ && members_.size() == 1) break;
   }
   launcher_.reset();
   if (launcher_pid_ > 0) {
@@ -117,6 +96,37 @@ void hub::run() {
     ::waitpid(launcher_pid_, nullptr, 0);
   }
   look_at_adopted(true);
+}
+
+void hub::round() {
+  std::array<epoll_event, 64> events{};
+  const auto now = deadline::now();
+  const auto timer = unknown_pins_.empty() ? next_timer(now) : now;
+  const int timeout = timer < 0 ? -1 : static_cast<int>(std::clamp<std::int64_t>((timer - now + 999'999) / 1'000'000, 0, 60'000));
+  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+  for (int i = 0; i < n; ++i) {
+    const auto what = events[static_cast<std::size_t>(i)].data.u64;
+    const auto found = members_.find(static_cast<std::uint32_t>(what));
+    switch (static_cast<event_source>(what >> 32)) {
+      case event_source::control:
+        if (found != members_.end()) read_requests(*found->second);
+        break;
+      case event_source::pidfd:
+        if (found != members_.end()) note_pidfd(*found->second);
+        break;
+      case event_source::launcher: read_reports(); break;
+      case event_source::wake: {
+        std::uint64_t count = 0;
+        static_cast<void>(!::read(wake_.get(), &count, sizeof count));
+        if (interrupted_.exchange(false)) begin_shutdown(true);
+        break;
+      }
+    }
+  }
+  answer_unknown_pins();
+  on_timer(deadline::now());
+  bury_the_dead();
+  pump_launches();
 }
 
 std::int64_t hub::next_timer(std::int64_t now) const {
@@ -154,8 +164,8 @@ void hub::on_timer(std::int64_t now) {
 
 void hub::read_requests(member& from, bool to_the_end) {
   datagram d;
-  // A wild process must not keep the hub: the rest waits for the next round. The socket's buffer holds fewer than 512 datagrams, so
-  // that many include everything that was sent before this call.
+  // A wild process must not keep the hub: the rest waits for the next round. The socket's buffer holds fewer than 512 datagrams (see
+  // socket_pair), so that many include everything that was sent before this call.
   for (int n = 0; from.control && n < (to_the_end ? 512 : 64); ++n) {
     const auto status = receive_datagram(from.control.get(), d);
     if (status == receive_status::empty) return;

@@ -77,6 +77,7 @@ class hub {
   struct waiting_notice { std::uint64_t queue = 0; std::vector<std::byte> bytes; };
 
   void run();
+  void round();
   std::int64_t next_timer(std::int64_t now) const;
   void on_timer(std::int64_t now);
   void read_requests(member& from, bool to_the_end = false);
@@ -97,6 +98,7 @@ class hub {
   void launcher_ended();
   void launched(member& m, pid_t pid, owned_fd pidfd);
   void start_failed(member& m, errc code, const std::string& text);
+  std::uint32_t origin_of(pid_t pid) const noexcept;  // the incarnation in this node; 0: none
   void stray(pid_t pid);
   void end_strays_of(std::uint32_t incarnation);
   void look_at_adopted(bool all = false);
@@ -119,6 +121,8 @@ class hub {
   // constant after construction
   const launcher_context context_;
   const owned_fd epoll_, wake_;
+  // What the first process has itself, where it was started by a process of another node; so does whatever the program forked.
+  const std::uint32_t own_tag_;
   // the hub's thread only
   owned_fd launcher_;
   pid_t launcher_pid_ = 0;

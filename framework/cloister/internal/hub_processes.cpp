@@ -19,7 +19,6 @@
 #include <dirent.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,13 +33,6 @@ constexpr unsigned most_tries = 20;  // of one start, each by another launcher
 
 int send_signal(const owned_fd& pidfd, int signal) noexcept {
   return pidfd ? static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)) : -1;
-}
-
-// The incarnation that a process, or something it was started by, was given (see child_main); 0 if it has none.
-std::uint32_t tag_of(pid_t pid) noexcept {
-  rlimit tag{};
-  if (::prlimit(pid, RLIMIT_LOCKS, nullptr, &tag) != 0 || tag.rlim_cur == RLIM_INFINITY) return 0;
-  return static_cast<std::uint32_t>(tag.rlim_cur);
 }
 
 // The status of a process that somebody else has reaped, from kernels that keep it (6.15). Layout: linux/pidfd.h, PIDFD_INFO_SIZE_VER0.
@@ -73,7 +65,8 @@ hub::member& hub::add_member(const member& by, const detail::start_block& block)
   const auto actor = free_actor();
   if (actor == 0) throw failure(errc::not_started, "process '" + block.name + "' start: the node has 65000 processes already");
   auto m = std::make_unique<member>();
-  m->identity = {++last_incarnation_, actor, by.identity.incarnation, by.pid};
+  if (++last_incarnation_ == own_tag_) ++last_incarnation_;
+  m->identity = {last_incarnation_, actor, by.identity.incarnation, by.pid};
   m->name = block.name.empty() ? "process-" + std::to_string(m->identity.incarnation) : block.name;
   m->daemon = block.daemon;
   m->shutdown_ns = block.shutdown_ns;
@@ -378,7 +371,9 @@ void hub::bury_the_dead() {
   if (gone.empty()) return;
   std::vector<dead_process> dead;
   for (auto* m : gone) {
-    read_requests(*m, true);  // what it sent before it died is acted on before its death is
+    // What it sent before it died is acted on before its death is; whoever may have its socket still sends no more.
+    if (m->control) static_cast<void>(::shutdown(m->control.get(), SHUT_RD));
+    while (m->control) read_requests(*m, true);
     dead.push_back({m->identity.incarnation, m->identity.actor, status_of(*m)});
   }
   objects_.bury(dead);
@@ -440,9 +435,14 @@ exit_status hub::past_exit(std::uint32_t incarnation) const {
   return found == past_.end() ? exit_status{} : found->second;
 }
 
+std::uint32_t hub::origin_of(pid_t pid) const noexcept {
+  const auto tag = tag_of(pid);
+  return tag == own_tag_ ? 0 : tag;
+}
+
 void hub::stray(pid_t pid) {
   if (by_pid_.contains(pid)) return;
-  const auto origin = tag_of(pid);
+  const auto origin = origin_of(pid);
   if (origin == 0) return;
   strays_[pid] = origin;
   if (!members_.contains(origin)) end_strays_of(origin);
@@ -456,7 +456,7 @@ void hub::end_strays_of(std::uint32_t incarnation) {
     }
     // The pid is looked at again through a descriptor of the process, so that it cannot be another one by now.
     const owned_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, it->first, 0)));
-    if (pidfd && tag_of(it->first) == incarnation) send_signal(pidfd, SIGKILL);
+    if (pidfd && origin_of(it->first) == incarnation) send_signal(pidfd, SIGKILL);
     it = strays_.erase(it);
   }
 }
@@ -469,7 +469,7 @@ void hub::look_at_adopted(bool all) {
   while (const dirent* task = tasks != nullptr ? ::readdir(tasks) : nullptr) {
     std::ifstream list("/proc/self/task/" + std::string(task->d_name) + "/children");
     for (pid_t pid = 0; list >> pid;) {
-      const auto origin = tag_of(pid);
+      const auto origin = origin_of(pid);
       if (origin == 0 || pid == launcher_pid_ || by_pid_.contains(pid)) continue;
       adopted_left_ = true;
       const auto m = members_.find(origin);

@@ -5,6 +5,7 @@
 #include <cloister/detail/event_count.hpp>
 #include <cloister/internal/child.hpp>
 #include <cloister/internal/safe_text.hpp>
+#include <cloister/log.hpp>
 
 #include <algorithm>
 #include <array>
@@ -75,7 +76,7 @@ void report(int socket, const launcher_report& what, int fd = -1) noexcept {
   static_cast<void>(send_datagram(socket, bytes, fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}));
 }
 
-// What an executed process gets as its environment: room for one variable, then the launcher's. Made before the loop.
+// What an executed process gets as its environment: room for one variable, then the launcher's. Made by prepare_launcher.
 std::vector<char*> child_environment;
 
 [[noreturn]] void fail_exec() noexcept {
@@ -256,9 +257,6 @@ void launcher_main(const launcher_context& context) {
   on_child.sa_handler = on_child_ended;
   on_child.sa_flags = SA_RESTART | SA_NOCLDSTOP;
   ::sigaction(SIGCHLD, &on_child, nullptr);
-  child_environment.assign(1, nullptr);
-  for (char** entry = environ; *entry != nullptr; ++entry) child_environment.push_back(*entry);
-  child_environment.push_back(nullptr);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -317,6 +315,22 @@ pid_t execute_launcher(const launcher_context& context) {
   return pid;
 }
 
+void prepare_launcher(std::span<void (*const)()> hooks) noexcept {
+  try {
+    for (auto* hook : hooks) hook();
+    child_environment.assign(1, nullptr);
+    for (char** entry = environ; *entry != nullptr; ++entry) child_environment.push_back(*entry);
+    child_environment.push_back(nullptr);
+  } catch (const std::exception& e) {
+    detail::log(log_level::error, std::string("a preload hook threw: ") + e.what());
+    ::_exit(never_ran);
+  } catch (...) {
+    detail::log(log_level::error, "a preload hook threw");
+    ::_exit(never_ran);
+  }
+  std::fflush(nullptr);
+}
+
 void become_what_was_executed(char** argv, std::span<void (*const)()> preload) {
   const char* value = ::getenv(role_variable);
   if (value == nullptr) return;
@@ -327,8 +341,7 @@ void become_what_was_executed(char** argv, std::span<void (*const)()> preload) {
   const auto cloexec = [](int fd) { static_cast<void>(::fcntl(fd, F_SETFD, FD_CLOEXEC)); };
   if (std::sscanf(text.c_str(), "launcher:%d:%d:%d:%lu", &a, &b, &c, &limit) == 4) {
     for (const int fd : {a, b, c}) cloexec(fd);
-    for (auto* hook : preload) hook();
-    std::fflush(nullptr);
+    prepare_launcher(preload);
     launcher_main({a, b, c, argv, limit});
   }
   if (std::sscanf(text.c_str(), "process:%d:%d:%d:%lu", &a, &b, &c, &limit) == 4) {

@@ -31,6 +31,10 @@ struct launcher_context {
 /// Throws `failure{not_started}`. Returns its pid.
 pid_t execute_launcher(const launcher_context& context);
 
+/// In a launcher to be, before launcher_main: whatever may allocate. Runs the hooks; one that throws ends the process, for nothing may
+/// get from here into the program's main.
+void prepare_launcher(std::span<void (*const)()> hooks) noexcept;
+
 /// Called first by `node`: if this process was executed to be a launcher or a started process, becomes it and does not return.
 void become_what_was_executed(char** argv, std::span<void (*const)()> preload);
 
