@@ -4,6 +4,7 @@
 
 #include <cloister/cloister.hpp>
 
+#include <array>
 #include <csignal>
 #include <map>
 #include <set>
@@ -346,6 +347,14 @@ TEST_CASE("a message larger than the queue may become is refused") {
   REQUIRE(q.try_put(std::string(64 << 20, 'x')) == errc::too_large);
   q.put("fine");
   REQUIRE(q.get() == "fine");
+}
+
+TEST_CASE("flat messages of 4 KiB pass between processes") {
+  using page = std::array<std::byte, 4096>;
+  queue<page> q{*here};
+  process p{*here, [](sink<page> out) { out.put(page{std::byte{1}, std::byte{2}}); }, q};
+  REQUIRE(q.get(20s).value() == page{std::byte{1}, std::byte{2}});
+  REQUIRE(p.join().success());
 }
 
 TEST_CASE("a handle that names nothing is an error, not a crash") {

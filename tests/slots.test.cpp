@@ -4,7 +4,10 @@
 
 #include <cloister/detail/stop.hpp>
 
+#include <limits>
+
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 using namespace slots_test;
@@ -64,6 +67,18 @@ TEST_CASE("slots: a queue of n items takes n and no more, for every small n") {
   }
 }
 
+TEST_CASE("slots: a queue that only memory bounds is full exactly when a put would wait") {
+  auto q = make({.max_bytes = 64 * 1024});
+  std::uint64_t n = 0;
+  for (; !q->full(); ++n) put(*q, n);
+  REQUIRE(n > 100);
+  REQUIRE(q->put(1, message(n), deadline::passed()) == errc::would_block);
+  REQUIRE(get(*q) == 0);
+  for (std::uint64_t i = 1; i < n; ++i) REQUIRE(get(*q) == i);
+  REQUIRE_FALSE(q->full());
+  put(*q, 1);
+}
+
 TEST_CASE("slots: get on an empty queue says so at once, or after its deadline") {
   auto q = make();
   REQUIRE(q->take(2, deadline::passed()) == errc::would_block);
@@ -112,6 +127,11 @@ TEST_CASE("slots: batches keep order, stop at the room there is, and mix small w
   REQUIRE(q->put_many(1, std::span(spans).subspan(10), deadline::passed()).value() == 4);
   for (std::uint64_t i = 4; i < 14; ++i) REQUIRE(get(*q) == i);
   REQUIRE(q->take_many(2, 4, deadline::passed()) == errc::would_block);
+  put(*q, 1);
+  put(*q, 2);
+  got = q->take_many(2, std::numeric_limits<std::size_t>::max(), deadline::passed());
+  REQUIRE(got->size() == 2);
+  q->deliver_many(*got);
   REQUIRE(leaks(*q) == "");
 }
 
@@ -136,6 +156,19 @@ TEST_CASE("slots: after a draining close puts fail at once, gets when nothing is
   REQUIRE(q->take_many(2, 3, deadline::never()) == errc::closed);
 }
 
+TEST_CASE("slots: what is given back after a close(now) is thrown away at once") {
+  auto q = make();
+  put(*q, 1, 10'000);
+  put(*q, 2);
+  auto large = q->take(2, deadline::passed()), small = q->take(2, deadline::passed());
+  q->close(1, close_mode::now);
+  large->give_back();
+  small->give_back();
+  REQUIRE(q->size() == 0);
+  REQUIRE_FALSE(q->unfinished());
+  REQUIRE(leaks(*q) == "");
+}
+
 TEST_CASE("slots: closing now throws away what was not taken") {
   auto q = make();
   for (std::uint64_t i = 0; i < 3000; ++i) put(*q, i, i % 100 == 0 ? 10'000 : 8);
@@ -152,6 +185,35 @@ TEST_CASE("slots: closing now throws away what was not taken") {
   REQUIRE(leaks(*q) == "");
 }
 
+TEST_CASE("slots: it is known beforehand whether a take would wait") {
+  auto q = make();
+  REQUIRE_FALSE(q->would_return(2));
+  put(*q, 1);
+  REQUIRE(q->would_return(2));
+  const auto lease = q->take(2, deadline::passed())->lease().value();
+  REQUIRE_FALSE(q->would_return(2));
+  SECTION("closed and drained but for a lease: its holder is told the end, others wait for it") {
+    q->close(1, close_mode::drain);
+    REQUIRE(q->would_return(2));
+    REQUIRE_FALSE(q->would_return(3));
+    REQUIRE(q->ack(2, lease).has_value());
+    REQUIRE(q->would_return(3));
+  }
+  SECTION("closed now, whoever holds what") {
+    q->close(1, close_mode::now);
+    REQUIRE(q->would_return(3));
+  }
+  SECTION("broken") {
+    q->layout().shared().status = status_broken;
+    REQUIRE(q->would_return(3));
+  }
+  SECTION("about to be found broken") {
+    q->layout().slot({0, 1}).word = slot_word::make(0, static_cast<slot_state>(9)).raw;
+    REQUIRE(q->would_return(3));
+    REQUIRE(q->take(3, deadline::passed()) == errc::broken);
+  }
+}
+
 TEST_CASE("slots: a message larger than max_bytes is refused, one as large fits") {
   auto q = make({.max_bytes = 1 << 20});
   REQUIRE(q->put(1, message(1, (1 << 20) + 1), deadline::never()) == errc::too_large);
@@ -163,6 +225,16 @@ TEST_CASE("slots: a message larger than max_bytes is refused, one as large fits"
   REQUIRE(get(*q) == 2);
   REQUIRE(get(*q) == 3);
   REQUIRE(leaks(*q) == "");
+}
+
+TEST_CASE("slots: a message of 4 GiB and more is refused, however much the queue may hold") {
+  REQUIRE(slots_geometry::plan(0, 0, std::uint64_t{1} << 40, 0).largest_message() == 0xffffffff);
+  auto q = make({.max_bytes = std::uint64_t{8} << 30});
+  const std::size_t size = (std::size_t{4} << 30) + 5;
+  void* const memory = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  REQUIRE(q->put(1, std::span(static_cast<const std::byte*>(memory), size), deadline::passed()) == errc::too_large);
+  ::munmap(memory, size);
 }
 
 TEST_CASE("slots: a default queue holds a message of 100 MB, and little memory until then") {
@@ -205,6 +277,15 @@ TEST_CASE("slots: flat messages of every size lie in their slot up to 4 KiB") {
     REQUIRE((q->stats().chunks_in_use == 0) == (size <= 4096));
     for (std::uint64_t i = 0; i < 300; ++i) REQUIRE(get(*q) == i);
     REQUIRE(leaks(*q) == "");
+  }
+}
+
+TEST_CASE("slots: the geometry follows from its own numbers, whatever the size of a message") {
+  for (std::size_t n = 0; n <= 5000; ++n) {
+    INFO("message size " << n);
+    const auto g = slots_geometry::plan(n, 0, 1 << 20, 0);
+    REQUIRE(g.room <= slots_geometry::largest_room);
+    REQUIRE(g == slots_geometry::plan(g.room, g.max_items, g.max_bytes, g.max_deliveries));
   }
 }
 

@@ -303,3 +303,30 @@ TEST_CASE("promise 12: of a producer killed during a put of 100 MB nobody sees a
     REQUIRE(leaks(*q) == "");
   }
 }
+
+TEST_CASE("slots: a large dead letter that finds no place stays, and the message behind it is its own") {
+  auto q = make({.max_bytes = 32 * 1024, .max_deliveries = 1});
+  do put(*q, 5000);
+  while (q->take(bystander, deadline::passed())->lease()->entry != lease_token::in_slot);
+  put(*q, 1, 5000);
+  put(*q, 2);
+  REQUIRE(die_at("get", 2, 0, [&] { (void)q->take(victim, deadline::passed()); }).signal() == SIGKILL);
+  REQUIRE(q->repair(std::vector<actor_id>{victim}).requeued == 1);
+  auto t = q->take(survivor, deadline::passed());
+  REQUIRE(t.has_value());
+  REQUIRE(number_of(*t) == 2);
+  t->deliver();
+  REQUIRE(q->take(survivor, deadline::passed()) == errc::would_block);
+  release_bystander(*q);
+  const auto dead = [&] {
+    auto letter = q->take_dead(survivor, deadline::passed());
+    const auto number = number_of(*letter);
+    letter->deliver();
+    return number;
+  };
+  while (q->stats().dead != 0) REQUIRE(dead() == 5000);  // the bystander's
+  REQUIRE(q->take(survivor, deadline::passed()) == errc::would_block);
+  REQUIRE(dead() == 5000);  // its lease was in the slot
+  REQUIRE(dead() == 1);
+  REQUIRE(leaks(*q) == "");
+}

@@ -158,6 +158,39 @@ TEST_CASE("slots: a put that was stopped before its claim and continues after cl
   REQUIRE(leaks(*q) == "");
 }
 
+TEST_CASE("slots: a put that was stopped before its commit and continues after a close(now) leaves nothing behind") {
+  auto q = make();
+  harness::child stopped([&] {
+    inject_fault({.operation = "put", .step = 5, .action = fault_action::stop});
+    return q->put(victim, message(1), deadline::never()).has_value();
+  });
+  REQUIRE(stopped.wait_stopped());
+  q->close(1, close_mode::now);
+  harness::child joiner([&] { return q->wait_idle(20s).has_value(); });
+  REQUIRE(harness::eventually([&] { return harness::asleep(joiner.pid()); }));
+  stopped.signal(SIGCONT);
+  REQUIRE(stopped.wait().success());
+  REQUIRE(joiner.wait().success());
+  REQUIRE(q->size() == 0);
+  REQUIRE(leaks(*q) == "");
+}
+
+TEST_CASE("slots: a join that sleeps through a close(now) is told when everything is thrown away") {
+  auto q = make();
+  put(*q, 1);
+  harness::child joiner([&] { return q->wait_idle(20s).has_value(); });
+  harness::child closer([&] {
+    inject_fault({.operation = "close", .step = 2, .action = fault_action::stop});  // everybody has been woken
+    q->close(victim, close_mode::now);
+    return true;
+  });
+  REQUIRE(closer.wait_stopped());
+  REQUIRE(harness::eventually([&] { return harness::asleep(joiner.pid()); }));
+  closer.signal(SIGCONT);
+  REQUIRE(closer.wait().success());
+  REQUIRE(joiner.wait().success());
+}
+
 TEST_CASE("slots: who slept while its ring was drained and given back puts and gets in the rings of the present") {
   auto q = make({.message_size = 4096});
   const auto leave_first_ring = [&](std::uint64_t left) {

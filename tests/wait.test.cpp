@@ -124,6 +124,17 @@ TEST_CASE("a closed queue and a pipe whose other end is gone are ready") {
   CHECK(wait_any({q, other}) == 1);
 }
 
+TEST_CASE("a queue at its end is ready, also while this process still holds a message of it") {
+  const auto how = GENERATE(close_how::drain, close_how::now);
+  queue<int> q{here()};
+  q.put(1);
+  auto held = q.take();
+  CHECK(wait_any({q}, deadline::passed()) == errc::would_block);
+  q.close(how);
+  CHECK(wait_any({q}, 20s).value() == 0);
+  CHECK(q.try_get() == errc::closed);
+}
+
 TEST_CASE("the choice among several that are ready rotates, and naming one twice is no error") {
   queue<int> a{here()}, b{here()}, c{here()};
   for (auto& q : {a, b, c}) q.put(1);

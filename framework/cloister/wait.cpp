@@ -15,8 +15,7 @@ namespace cloister {
 
 bool waitable::ready() const {
   if (object_->kind() == detail::object_kind::queue) {
-    auto& q = object_->queue();
-    return !q.empty() || (q.closed() && !q.unfinished());
+    return object_->queue().would_return(detail::self_actor());
   }
   auto state = object_->pipe().poll(direction_, deadline::passed());
   return !(state == errc::timed_out || state == errc::would_block) && (!state || *state);

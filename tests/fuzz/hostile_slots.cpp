@@ -66,11 +66,7 @@ class session {
         }
         break;
       case 10:
-        if (!leases_.empty()) {
-          std::vector<std::byte> copy(leases_.back().size);
-          (void)q_->read(me, leases_.back(), copy);
-          (void)q_->ack(me, leases_.back());
-        }
+        if (!leases_.empty()) (void)q_->ack(me, leases_.back());
         break;
       case 11:
         if (!leases_.empty()) (void)q_->give_back(me, leases_.back());

@@ -151,14 +151,18 @@ slots::outcome slots::try_put(actor_id me, std::size_t want, Write write, std::u
   done = claimed.count;
   layout_.shared().ready.notify_one(ready_ringer_);
   fault_point("put", 7);
+  // A close(now) after our second look may have thrown everything away before this was committed. The notification has a fence.
+  if (layout_.shared().status.load(std::memory_order_relaxed) & status_now) [[unlikely]] discard(me);
   return outcome::done;
 }
 
 // Something is READY or returned where others may have looked already.
-void slots::came_back() {
-  layout_.shared().epoch.fetch_add(1, std::memory_order_seq_cst);
+void slots::came_back(actor_id me) {
+  auto& s = layout_.shared();
+  s.epoch.fetch_add(1, std::memory_order_seq_cst);
   fault_point("give_back", 3);
-  layout_.shared().ready.notify_one(ready_ringer_);
+  s.ready.notify_one(ready_ringer_);
+  if (s.status.load(std::memory_order_relaxed) & status_now) [[unlikely]] discard(me);
 }
 
 // Slots may be freed out of order, and then one notification stands for room for many.
@@ -279,11 +283,10 @@ void slots::close(actor_id me, close_mode mode) {
 
 void slots::discard(actor_id me) {
   slots_walk walk;
-  for (;;) {
-    taken t;
-    if (try_take(me, t, walk, true) != outcome::done) return;
-    finish(t);
-  }
+  taken t;
+  bool any = false;
+  for (; try_take(me, t, walk, true) == outcome::done; any = true) finish(t);
+  if (any) layout_.shared().settled.notify_all();  // wake_all came too early for who waits for that
 }
 
 bool slots::closed() const { return (layout_.shared().status.load(std::memory_order_seq_cst) & status_closed) != 0; }
@@ -304,23 +307,17 @@ std::uint64_t slots::size() {
   }
 }
 
-bool slots::empty() {
+slots_chain::found slots::first_ready() {
   for (int tries = 0; tries < 16; ++tries) {
     slots_walk walk;
     slot_place p;
     slot_word w;
-    const auto f = chain_.next_ready(walk, p, w);
-    if (f == slots_chain::found::again) continue;
-    if (f == slots_chain::found::ready) return false;
-    break;
+    if (const auto f = chain_.next_ready(walk, p, w); f != slots_chain::found::again) return f;
   }
-  return !leases_.oldest(lease_state::returned);
+  return slots_chain::found::end;
 }
 
-bool slots::full() {
-  const auto limit = layout_.geometry().max_items;
-  return limit != 0 && next_position() - chain_.consumed_before() >= limit;
-}
+bool slots::empty() { return first_ready() != slots_chain::found::ready && !leases_.oldest(lease_state::returned); }
 
 std::uint64_t slots::next_position() {
   for (int tries = 0;; ++tries) {

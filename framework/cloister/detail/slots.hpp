@@ -91,9 +91,10 @@ class taken {
  private:
   friend class slots;
   void swap(taken& other) noexcept;
+  std::uint32_t first_chunk() const;  // REQUIRES: it is in chunks
 
   slots* from_ = nullptr;
-  const std::byte* bytes_ = nullptr;  // unless in chunks
+  const std::byte* bytes_ = nullptr;  // in the slot or entry
   std::uint64_t position_ = 0;
   std::uint64_t word_ = 0;            // of the slot or entry, as the caller wrote it
   slot_place place_;
@@ -101,7 +102,7 @@ class taken {
   std::uint32_t size_ = 0;
   unsigned redelivered_ = 0;
   actor_id me_ = no_actor;
-  chunk_runs chunks_;
+  chunk_runs chunks_;  // of a large message that can be read
 };
 
 /// What a repair found and put right.
@@ -131,8 +132,7 @@ class slots {
 
   /// Who rings when something can be taken, or put. Before the first use.
   void set_ringers(bell_ringer ready, bell_ringer vacant);
-  event_count& ready_event() { return layout_.shared().ready; }    // to arm its bell
-  event_count& vacant_event() { return layout_.shared().vacant; }
+  event_count& ready_event() { return layout_.shared().ready; }  // to arm its bell
 
   /// Blocks: while there is no room. Returns the message's position.
   /// timed_out, would_block (deadline::passed()), closed, too_large, no_memory, stopping, interrupted, broken: nothing was put.
@@ -147,11 +147,11 @@ class slots {
   result<void> take(actor_id me, taken& into, deadline until);
   /// Waits for the first, then takes what else is there, up to `most`.
   result<std::vector<taken>> take_many(actor_id me, std::size_t most, deadline until);
+  /// True if a take would not wait: for a message, or for an end. Every change of that rings the ready event.
+  bool would_return(actor_id me);
   /// Delivers them with one notification.
   void deliver_many(std::span<taken> messages);
 
-  /// The bytes of a lease, until it ends.
-  result<void> read(actor_id me, const lease_token& lease, std::span<std::byte> into);
   /// Ends the lease: the message is done with. `invalid` if `me` does not hold it.
   result<void> ack(actor_id me, const lease_token& lease);
   /// Ends the lease: another consumer gets the message, flagged; or it becomes a dead letter.
@@ -170,7 +170,7 @@ class slots {
 
   std::uint64_t size();  ///< messages that a get could take; exact when nobody puts or gets
   bool empty();          ///< size() == 0
-  bool full();           ///< a put would wait
+  bool full() { return chain_.full(); }  ///< a put would wait for a slot
   std::uint64_t capacity() const { return layout_.geometry().max_items; }
   std::uint64_t largest_message() const { return layout_.geometry().largest_message(); }
   /// Nobody can read the message put at `position` any more. False for positions that no put has reached.
@@ -210,9 +210,13 @@ class slots {
   outcome state_for_put() const;
 
   outcome try_take(actor_id me, taken& into, slots_walk& walk, bool discarding = false);
-  outcome take_returned(actor_id me, taken& into);
-  outcome accept_slot(actor_id me, slot_place p, slot_word w, taken& into);
-  outcome accept_entry(actor_id me, std::uint32_t index, lease_word w, taken& into);
+  outcome take_returned(actor_id me, taken& into, bool listed);
+  template <class Head>
+  outcome accept(Head& held, taken& into, bool listed);
+  outcome accept_slot(actor_id me, slot_place p, slot_word w, taken& into, bool listed = true);
+  outcome accept_entry(actor_id me, std::uint32_t index, lease_word w, taken& into, bool listed = true);
+  slots_chain::found first_ready();
+  std::span<const std::byte> content(const taken& t) const;
   void pass_on(slots_walk& walk);
   bool idle(actor_id except);
 
@@ -220,7 +224,7 @@ class slots {
   void finish(taken& t);
   void unhand(taken& t);
   void after_free(bool chunks);
-  void came_back();
+  void came_back(actor_id me);
   void discard(actor_id me);
   bool find_lease(actor_id me, const lease_token& lease, taken& into);
 

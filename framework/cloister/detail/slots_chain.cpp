@@ -112,15 +112,34 @@ bool slots_chain::looks_drained() {
   return (w.state() == slot_state::free || w.state() == slot_state::sealed) && w.laps_after(layout_.lap(p)) == 0;
 }
 
+slots_chain::limits slots_chain::limits_of(unsigned ring) {
+  const auto& g = layout_.geometry();
+  const std::uint64_t in_ring = base(ring) + help_head(ring) + g.slots_in(ring) - 1;
+  return {in_ring, g.max_items == 0 ? in_ring + g.max_bytes : consumed_before() + g.max_items};
+}
+
+bool slots_chain::full() {
+  const auto& g = layout_.geometry();
+  const unsigned r = std::min(put_ring(), g.rings - 1);
+  slot_place end{r, layout_.shared().ring[r].tail.load(std::memory_order_acquire)};
+  // The hint lags behind those who were stopped between a claim and raising it.
+  for (std::uint64_t steps = 0; steps < g.slots_in(r); ++steps, ++end.at) {
+    const auto w = word(end);
+    const auto newer = w.laps_after(layout_.lap(end));
+    if (newer < 0 || (newer == 0 && (w.state() == slot_state::free || w.state() == slot_state::sealed))) break;
+  }
+  const auto limit = limits_of(r);
+  return position(end) >= limit.items || (position(end) >= limit.ring && r + 1 >= g.rings);
+}
+
 slots_chain::more slots_chain::make_room(slot_place end) {
   const auto& g = layout_.geometry();
   // Consumers that keep up make room within a moment, and then the queue stays small and in cache.
   for (int patience = spin_budget::cpus() > 1 ? 64 : 1;; --patience) {
-    const std::uint64_t ring_limit = base(end.ring) + help_head(end.ring) + g.slots_in(end.ring) - 1;
-    const std::uint64_t item_limit = g.max_items == 0 ? ring_limit + g.max_bytes : consumed_before() + g.max_items;
-    room_until_.store(std::min(ring_limit, item_limit), std::memory_order_relaxed);
-    if (position(end) < std::min(ring_limit, item_limit)) return more::again;
-    if (position(end) >= item_limit || end.ring + 1 >= g.rings) return more::full;
+    const auto limit = limits_of(end.ring);
+    room_until_.store(std::min(limit.ring, limit.items), std::memory_order_relaxed);
+    if (limit.room_for(position(end))) return more::again;
+    if (position(end) >= limit.items || end.ring + 1 >= g.rings) return more::full;
     if (patience <= 1) break;
     cpu_relax();
   }

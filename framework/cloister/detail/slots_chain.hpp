@@ -69,6 +69,8 @@ class slots_chain {
   unsigned put_ring() const { return layout_.shared().put_ring.load(std::memory_order_seq_cst); }
   /// A lower bound of the positions that were consumed, by all.
   std::uint64_t consumed_before();
+  /// A claim would find it full.
+  bool full();
   /// As far as this process knows without looking.
   bool has_room_for(std::uint64_t position) const { return position < room_until_.load(std::memory_order_relaxed); }
   /// Nothing in the rings, to all appearances.
@@ -80,6 +82,12 @@ class slots_chain {
 
  private:
   enum class more : std::uint8_t { again, full, no_memory };
+  struct limits {
+    std::uint64_t ring;   // the first position that has no room in the ring it is in
+    std::uint64_t items;  // or in the queue
+    bool room_for(std::uint64_t position) const { return position < ring && position < items; }
+  };
+  limits limits_of(unsigned ring);
   more make_room(slot_place end);
   more grow(slot_place end);
   void follow_seal(slot_place sealed);

@@ -200,6 +200,27 @@ void chunk_pool::release(std::span<const chunk_run> runs, std::uint64_t position
   if (!runs.empty()) lower_hint(runs.front().first);
 }
 
+void chunk_pool::release(std::uint32_t first, std::uint32_t count, std::uint64_t position) {
+  const auto bound = chunk_word::in(position).raw;
+  const std::uint32_t limit = top();
+  const auto free_it = [&](std::uint32_t k) {
+    std::uint64_t expected = bound;
+    return layout_.chunk(k).word.compare_exchange_strong(expected, 0, std::memory_order_seq_cst);
+  };
+  std::uint32_t index = first;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    // Read before it is freed: from then on it is another message's.
+    const std::uint32_t next = index < limit ? layout_.chunk(index).next.load(std::memory_order_relaxed) : 0;
+    if (index >= limit || !free_it(index)) {  // a repair was faster with some, and who has them now links them anew
+      for (std::uint32_t k = 0; k < limit; ++k) free_it(k);
+      break;
+    }
+    fault_point("get", 7);
+    index = next;
+  }
+  lower_hint(std::min(first, limit));
+}
+
 void chunk_pool::write(std::span<const chunk_run> runs, const gathered& message) const {
   gathered::reader bytes(message);
   std::size_t left = message.size();

@@ -45,6 +45,8 @@ class chunk_pool {
   bool collect(std::uint32_t first, std::uint32_t count, std::uint64_t position, chunk_runs& into) const;
   /// in(position) -> free, where it still is.
   void release(std::span<const chunk_run> runs, std::uint64_t position);
+  /// The same along the chain, for who has no list and cannot allocate one.
+  void release(std::uint32_t first, std::uint32_t count, std::uint64_t position);
 
   void write(std::span<const chunk_run> runs, const gathered& message) const;
   /// `into` is at most as long as the chunks.

@@ -13,6 +13,7 @@
 #include <cloister/detail/event_count.hpp>
 #include <cloister/detail/memory.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -127,8 +128,9 @@ struct slots_geometry {
   static constexpr std::size_t rings_at = 8192;
   static constexpr unsigned most_rings = 24;
   static constexpr unsigned most_levels = 24;
-  static constexpr std::size_t largest_room = 4096;
+  static constexpr std::size_t largest_room = 65 * 64 - 16;  // 4 KiB and a little: the slot has an odd number of cache lines
   static constexpr std::size_t usual_room = 304;
+  static constexpr std::uint64_t most_length = 0xffffffff;  // a length has 32 bits
 
   /// `message_size`: of a flat type; 0 if messages differ in size.
   static slots_geometry plan(std::size_t message_size, std::uint64_t max_items, std::uint64_t max_bytes, std::uint64_t max_deliveries);
@@ -140,7 +142,7 @@ struct slots_geometry {
   std::uint64_t leases_in(unsigned level) const { return std::uint64_t{first_leases} << level; }
   std::uint64_t level_bytes(unsigned level) const { return leases_in(level) * lease_stride; }
   std::uint64_t level_at(unsigned level) const { return leases_at + (leases_in(level) - first_leases) * lease_stride; }
-  std::uint64_t largest_message() const { return std::uint64_t{chunks} * chunk_bytes; }
+  std::uint64_t largest_message() const { return std::min(std::uint64_t{chunks} * chunk_bytes, most_length); }
 };
 static_assert(sizeof(slots_geometry) == 88 && offsetof(slots_geometry, max_items) == 32 && offsetof(slots_geometry, size) == 80);
 

@@ -25,10 +25,7 @@ result<lease_token> taken::lease() {
     return token;
   }
   token.entry = *index;
-  if (chunks_.empty())
-    q.leases_.fill(*index, position_, size_, {bytes_, size_});
-  else
-    q.leases_.fill(*index, position_, size_, std::as_bytes(std::span(&chunks_.front().first, 1)));
+  q.leases_.fill(*index, position_, size_, q.content(*this));
   q.leases_.at(*index).word.store(lease_word::make(lease_state::held, redelivered_, me_, position_).raw, std::memory_order_release);
   fault_point("lease", 4);
   q.chain_.free(place_);
@@ -37,33 +34,25 @@ result<lease_token> taken::lease() {
   return token;
 }
 
-// Fills `into` with the message of a lease that `me` holds.
+// Fills `into` with the message of a lease that `me` holds, to be ended: nothing is allocated, so that this never fails for want of memory.
 bool slots::find_lease(actor_id me, const lease_token& lease, taken& into) {
   if (lease.entry == lease_token::in_slot) {
     const auto p = chain_.place_of(lease.position);
     if (!p || p->ring < chain_.get_ring()) return false;
     const auto w = chain_.word(*p);
-    return w.is(slot_state::leased, me) && w.laps_after(layout_.lap(*p)) == 0 && accept_slot(me, *p, w, into) == outcome::done;
+    return w.is(slot_state::leased, me) && w.laps_after(layout_.lap(*p)) == 0 && accept_slot(me, *p, w, into, false) == outcome::done;
   }
   if (lease.entry >= leases_.size()) return false;
   const auto w = leases_.word(lease.entry);
   return w.state() == lease_state::held && w.owner() == me && w.tag() == (lease.position & slot_word::lap_mask) &&
-         accept_entry(me, lease.entry, w, into) == outcome::done;
-}
-
-result<void> slots::read(actor_id me, const lease_token& lease, std::span<std::byte> into) {
-  taken t;
-  if (!find_lease(me, lease, t)) return fail("lease", errc::invalid);
-  t.copy_to(into);
-  t.from_ = nullptr;
-  return {};
+         accept_entry(me, lease.entry, w, into, false) == outcome::done;
 }
 
 result<void> slots::ack(actor_id me, const lease_token& lease) {
   taken t;
   if (!find_lease(me, lease, t)) return fail("ack", errc::invalid);
   fault_point("ack", 1);
-  const bool large = !t.chunks_.empty();
+  const bool large = t.size_ > layout_.geometry().room;
   finish(t);
   fault_point("ack", 2);
   after_free(large);
@@ -74,16 +63,11 @@ result<void> slots::give_back(actor_id me, const lease_token& lease) {
   taken t;
   if (!find_lease(me, lease, t)) return fail("give_back", errc::invalid);
   auto& s = layout_.shared();
-  if (s.status.load(std::memory_order_seq_cst) & status_now) {  // nobody will ever take it
-    const bool large = !t.chunks_.empty();
-    finish(t);
-    after_free(large);
-    return {};
-  }
+  const bool unwanted = (s.status.load(std::memory_order_seq_cst) & status_now) != 0;  // came_back throws it away
   fault_point("give_back", 1);
   const unsigned times = std::min(t.redelivered_ + 1, slot_word::most_redeliveries);
   const auto limit = layout_.geometry().max_deliveries;
-  const bool last = limit != 0 && times >= limit;
+  const bool last = limit != 0 && times >= limit && !unwanted;
   t.from_ = nullptr;
   s.redelivered.fetch_add(1, std::memory_order_relaxed);
   if (lease.entry != lease_token::in_slot) {
@@ -98,7 +82,7 @@ result<void> slots::give_back(actor_id me, const lease_token& lease) {
     after_free(false);
     s.settled.notify_all();
   }
-  came_back();
+  came_back(me);
   return {};
 }
 
@@ -107,9 +91,7 @@ bool slots::bury(slot_place p, actor_id me, unsigned redelivered, taken& message
   auto& s = layout_.shared();
   const auto index = leases_.begin(me, message.position_);
   if (!index) return false;
-  const auto first = message.chunks_.empty() ? std::uint32_t{0} : message.chunks_.front().first;
-  leases_.fill(*index, message.position_, message.size_,
-               message.chunks_.empty() ? std::span<const std::byte>(message.bytes_, message.size_) : std::as_bytes(std::span(&first, 1)));
+  leases_.fill(*index, message.position_, message.size_, content(message));
   const auto moving = lease_word::make(lease_state::dead, redelivered, me, message.position_);
   leases_.at(*index).word.store(moving.raw, std::memory_order_release);
   fault_point("bury", 1);
@@ -118,7 +100,6 @@ bool slots::bury(slot_place p, actor_id me, unsigned redelivered, taken& message
   leases_.change(*index, moving, lease_word::make(lease_state::dead, redelivered, no_actor, message.position_));
   fault_point("bury", 3);
   message.from_ = nullptr;
-  message.chunks_.clear();
   s.buried.fetch_add(1, std::memory_order_relaxed);
   after_free(false);
   s.settled.notify_all();

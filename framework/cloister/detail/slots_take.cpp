@@ -30,6 +30,12 @@ std::span<const std::byte> taken::view() const {
   return chunks_.empty() ? std::span(bytes_, size_) : std::span(from_->layout_.chunk_data(chunks_.front().first), size_);
 }
 
+std::uint32_t taken::first_chunk() const {
+  std::uint32_t first = 0;
+  std::memcpy(&first, bytes_, sizeof first);
+  return first;
+}
+
 void taken::copy_to(std::span<std::byte> into) const {
   const auto n = std::min<std::size_t>(into.size(), size_);
   if (from_ == nullptr || n == 0) return;
@@ -54,50 +60,50 @@ void taken::give_back() {
 
 // ------------------------------------------------------------------------------------------------------------- taking
 
-slots::outcome slots::accept_slot(actor_id me, slot_place p, slot_word w, taken& into) {
-  auto& slot = layout_.slot(p);
+// What lies in its slot or entry: the message, or its first chunk's number.
+std::span<const std::byte> slots::content(const taken& t) const {
+  return {t.bytes_, t.size_ > layout_.geometry().room ? sizeof(std::uint32_t) : t.size_};
+}
+
+// The message behind `held`, a slot or a lease entry that is the caller's. Not `listed`: it can be ended, not read, and nothing is allocated.
+template <class Head>
+slots::outcome slots::accept(Head& held, taken& into, bool listed) {
   into.from_ = this;
+  into.size_ = held.length.load(std::memory_order_relaxed);
+  into.bytes_ = held.bytes();
+  into.chunks_.clear();
+  if (held.check.load(std::memory_order_relaxed) == length_check(into.size_, into.position_)) {
+    if (into.size_ <= layout_.geometry().room) [[likely]] return outcome::done;
+    if (into.size_ <= largest_message()) {
+      if (!listed || chunks_.collect(into.first_chunk(), chunk_pool::chunks_for(into.size_), into.position_, into.chunks_)) return outcome::done;
+    }
+  }
+  into.from_ = nullptr;
+  mark_broken();
+  return outcome::broken;
+}
+
+slots::outcome slots::accept_slot(actor_id me, slot_place p, slot_word w, taken& into, bool listed) {
   into.me_ = me;
   into.place_ = p;
   into.entry_ = lease_token::in_slot;
   into.word_ = w.raw;
   into.redelivered_ = w.redelivered();
   into.position_ = chain_.position(p);
-  into.size_ = slot.length.load(std::memory_order_relaxed);
-  into.bytes_ = slot.bytes();
-  if (slot.check.load(std::memory_order_relaxed) == length_check(into.size_, into.position_)) {
-    if (into.size_ <= layout_.geometry().room) [[likely]] return outcome::done;
-    std::uint32_t first = 0;
-    std::memcpy(&first, slot.bytes(), sizeof first);
-    if (into.size_ <= largest_message() && chunks_.collect(first, chunk_pool::chunks_for(into.size_), into.position_, into.chunks_)) return outcome::done;
-  }
-  into.from_ = nullptr;
-  mark_broken();
-  return outcome::broken;
+  return accept(layout_.slot(p), into, listed);
 }
 
-slots::outcome slots::accept_entry(actor_id me, std::uint32_t index, lease_word w, taken& into) {
+slots::outcome slots::accept_entry(actor_id me, std::uint32_t index, lease_word w, taken& into, bool listed) {
   auto& e = leases_.at(index);
-  into.from_ = this;
   into.me_ = me;
   into.entry_ = index;
   into.word_ = w.raw;
   into.redelivered_ = w.redelivered();
   into.position_ = e.position.load(std::memory_order_relaxed);
-  into.size_ = e.length.load(std::memory_order_relaxed);
-  into.bytes_ = e.bytes();
-  if (e.check.load(std::memory_order_relaxed) == length_check(into.size_, into.position_)) {
-    if (into.size_ <= layout_.geometry().room) return outcome::done;
-    std::uint32_t first = 0;
-    std::memcpy(&first, e.bytes(), sizeof first);
-    if (into.size_ <= largest_message() && chunks_.collect(first, chunk_pool::chunks_for(into.size_), into.position_, into.chunks_)) return outcome::done;
-  }
-  into.from_ = nullptr;
-  mark_broken();
-  return outcome::broken;
+  return accept(e, into, listed);
 }
 
-slots::outcome slots::take_returned(actor_id me, taken& into) {
+slots::outcome slots::take_returned(actor_id me, taken& into, bool listed) {
   while (const auto index = leases_.oldest(lease_state::returned)) {
     const auto w = leases_.word(*index);
     if (w.state() != lease_state::returned) continue;
@@ -105,7 +111,7 @@ slots::outcome slots::take_returned(actor_id me, taken& into) {
     fault_point("get", 1);
     if (!leases_.change(*index, w, mine)) continue;
     fault_point("get", 2);
-    return accept_entry(me, *index, mine, into);
+    return accept_entry(me, *index, mine, into, listed);
   }
   return outcome::again;
 }
@@ -118,7 +124,7 @@ slots::outcome slots::try_take(actor_id me, taken& into, slots_walk& walk, bool 
   for (int tries = 0; tries < 16; ++tries) {
     const auto epoch = s.epoch.load(std::memory_order_seq_cst);
     if (epoch != seen_epoch_.load(std::memory_order_relaxed)) {
-      if (const auto o = take_returned(me, into); o != outcome::again) return o;
+      if (const auto o = take_returned(me, into, !discarding); o != outcome::again) return o;
       seen_epoch_.store(epoch, std::memory_order_relaxed);
     }
     if (!walk.started) walk.epoch = epoch;
@@ -130,7 +136,7 @@ slots::outcome slots::try_take(actor_id me, taken& into, slots_walk& walk, bool 
       const auto mine = slot_word::make(w.lap(), slot_state::taken, w.redelivered(), me);
       if (!layout_.slot(p).word.compare_exchange_strong(w.raw, mine.raw, std::memory_order_seq_cst)) continue;
       fault_point("get", 2);
-      if (const auto o = accept_slot(me, p, mine, into); o != outcome::done) return o;
+      if (const auto o = accept_slot(me, p, mine, into, !discarding); o != outcome::done) return o;
       const auto limit = layout_.geometry().max_deliveries;
       if (limit == 0 || w.redelivered() < limit || discarding) [[likely]] return outcome::done;
       if (!bury(p, me, w.redelivered(), into)) {  // no place for it: it stays where it is, and others pass by
@@ -150,6 +156,13 @@ slots::outcome slots::try_take(actor_id me, taken& into, slots_walk& walk, bool 
   }
   if (!(status & status_closed) || discarding) return outcome::again;
   return idle(me) ? outcome::closed : outcome::again;
+}
+
+bool slots::would_return(actor_id me) {
+  const auto status = layout_.shared().status.load(std::memory_order_seq_cst);
+  if ((status & (status_broken | status_now)) != 0) return true;
+  if (first_ready() != slots_chain::found::end || leases_.oldest(lease_state::returned)) return true;
+  return (status & status_closed) != 0 && idle(me);
 }
 
 // A wake may have gone to a process that was stopped: whoever takes and sees more passes it on.
@@ -191,15 +204,19 @@ result<void> slots::take(actor_id me, taken& into, deadline until) {
 result<std::vector<taken>> slots::take_many(actor_id me, std::size_t most, deadline until) {
   std::vector<taken> all;
   if (most == 0) return all;
-  all.reserve(most);
-  auto first = take(me, until);
-  if (!first) return first.error();
-  all.push_back(std::move(*first));
-  slots_walk walk;
-  while (all.size() < most) {
-    taken t;
-    if (try_take(me, t, walk) != outcome::done) break;
-    all.push_back(std::move(t));
+  try {
+    all.reserve(std::min<std::size_t>(most, 64));
+    auto first = take(me, until);
+    if (!first) return first.error();
+    all.push_back(std::move(*first));
+    slots_walk walk;
+    while (all.size() < most) {
+      taken t;
+      if (try_take(me, t, walk) != outcome::done) break;
+      all.push_back(std::move(t));
+    }
+  } catch (const std::bad_alloc&) {
+    if (all.empty()) return fail("get", errc::no_memory);
   }
   return all;
 }
@@ -207,6 +224,8 @@ result<std::vector<taken>> slots::take_many(actor_id me, std::size_t most, deadl
 // ------------------------------------------------------------------------------------------ delivering and giving back
 
 void slots::finish(taken& t) {
+  const bool unlisted = t.chunks_.empty() && t.size_ > layout_.geometry().room;
+  const std::uint32_t first = unlisted ? t.first_chunk() : 0;
   if (t.entry_ == lease_token::in_slot) {
     chain_.free(t.place_);
   } else {
@@ -214,7 +233,8 @@ void slots::finish(taken& t) {
     fault_point("get", 5);
     leases_.freed(t.entry_);
   }
-  chunks_.release(t.chunks_, t.position_);
+  if (unlisted) [[unlikely]] chunks_.release(first, chunk_pool::chunks_for(t.size_), t.position_);
+  else chunks_.release(t.chunks_, t.position_);
   fault_point("get", 8);
   t.from_ = nullptr;
 }
@@ -249,7 +269,7 @@ void slots::unhand(taken& t) {
     if (to == lease_state::dead) layout_.shared().settled.notify_all();
   }
   fault_point("give_back", 2);
-  came_back();
+  came_back(t.me_);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- idle

@@ -127,6 +127,7 @@ std::optional<slot_place> slots_chain::earlier_ready(slot_place from, slot_place
     if (seen.laps_after(layout_.lap(from)) == 0) {
       if (seen.state() == slot_state::ready) return from;
       if (seen.state() == slot_state::sealed || seen.state() == slot_state::free) {  // free: given back; nothing there
+        if (from.ring >= to.ring) return std::nullopt;  // no correct process seals or frees before what is ready
         from = {from.ring + 1, layout_.shared().ring[from.ring + 1].head.load(std::memory_order_acquire)};
         continue;
       }
