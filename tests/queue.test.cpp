@@ -269,6 +269,23 @@ TEST_CASE("promise 17: join returns although a consumer died between get and tas
   REQUIRE_THROWS_AS(q.task_done(), failure);
 }
 
+TEST_CASE("a joinable queue has a queue's calls") {
+  joinable_queue<std::string> q{*here, {.name = "jobs", .max_items = 2}};
+  REQUIRE((q && q.name() == "jobs" && q.capacity() == 2U && q == joinable_queue<std::string>(q)));
+  std::string text = "first";
+  q.put(std::move(text));
+  REQUIRE(q.try_put("second"));
+  REQUIRE((q.full() && q.size() == 2));
+  REQUIRE(q.try_put("third") == errc::would_block);
+  REQUIRE(q.try_get().value() == "first");
+  q.close(close_how::now);
+  REQUIRE(q.closed());
+  REQUIRE(q.try_get() == errc::closed);
+  REQUIRE(q.join(10ms) == errc::timed_out);
+  q.task_done();
+  REQUIRE(q.join(20s));
+}
+
 TEST_CASE("the end of a lease loop's body acknowledges; leaving it gives back") {
   queue<int> q{*here};
   for (int i = 0; i < 4; ++i) q.put(i);
@@ -297,10 +314,10 @@ TEST_CASE("a message that is given back too often becomes a dead letter") {
   }
   REQUIRE(q.get() == "fine");
   REQUIRE(q.try_get() == errc::would_block);
-  auto dead = q.take_dead_letter().value();
+  auto dead = q.try_take_dead_letter().value();
   REQUIRE(*dead == "poison");
   dead.ack();
-  REQUIRE(q.take_dead_letter() == errc::would_block);
+  REQUIRE(q.try_take_dead_letter() == errc::would_block);
 }
 
 TEST_CASE("a queue closes when the last sink of it has ended") {

@@ -39,7 +39,6 @@ TEST_CASE("slots: impossible words, lengths and chunks break the queue, once and
   REQUIRE(q->put(2, message(1, 20'000), deadline::never()) == errc::broken);
   REQUIRE(q->wait_idle(deadline::never()) == errc::broken);
   REQUIRE(q->take_dead(2, deadline::never()) == errc::broken);
-  REQUIRE(q->audit() == errc::broken);
 }
 
 TEST_CASE("slots: a queue that breaks wakes everybody who sleeps on it") {
@@ -58,10 +57,10 @@ TEST_CASE("slots: a queue that breaks wakes everybody who sleeps on it") {
   for (auto* c : {&reader, &joiner_of_nothing, &writer, &joiner}) REQUIRE(c->wait().success());
 }
 
-TEST_CASE("slots: the audit finds lies that no single word shows") {
+TEST_CASE("slots: the check for lies that no single word shows finds them") {
   auto q = make();
   fill(*q, 1, 10);
-  REQUIRE(q->audit().has_value());
+  REQUIRE(lies(*q) == "");
   auto& s = q->layout().shared();
   SECTION("both hints moved far ahead") {
     s.ring[0].head = 1 << 20;
@@ -72,8 +71,7 @@ TEST_CASE("slots: the audit finds lies that no single word shows") {
   SECTION("a free slot with an owner") { word_of(*q, 20) = slot_word::make(0, slot_state::free, 0, 5).raw; }
   SECTION("a taken slot without") { word_of(*q, 3) = slot_word::make(0, slot_state::taken).raw; }
   SECTION("chunks without end") { s.chunk_top = 0xffffffff; }
-  REQUIRE(q->audit() == errc::broken);
-  REQUIRE(q->put(1, message(1), deadline::never()) == errc::broken);
+  REQUIRE(lies(*q) != "");
 }
 
 TEST_CASE("slots: random words flipped under working users give errors, never a crash", "[deadline:120]") {

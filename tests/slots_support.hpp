@@ -54,6 +54,51 @@ inline std::uint64_t number_of(const taken& t) {
   return number_of(m);
 }
 
+/// What cannot be, though each word by itself might: hints, laps, leases and chunks compared with each other. Empty if there is nothing.
+inline std::string lies(slots& q) {
+  auto& l = q.layout();
+  auto& s = l.shared();
+  const auto& g = l.geometry();
+  const auto status = s.status.load(std::memory_order_seq_cst);
+  if (status & status_broken) return "it is marked as broken";
+  const unsigned first = s.get_ring.load(std::memory_order_seq_cst);
+  const unsigned last = s.put_ring.load(std::memory_order_seq_cst);
+  const unsigned reserved = s.rings.load(std::memory_order_acquire);
+  if (first > last || last > reserved || reserved >= g.rings) return "the rings are out of order";
+  if (s.chunk_top.load() > g.chunks) return "more chunks than there can be";
+  if (s.lease_levels.load() >= g.lease_levels) return "more lease entries than there can be";
+  for (unsigned r = first; r <= last; ++r) {
+    if (s.bases[r].load(std::memory_order_acquire) == 0) return "a ring in use has no base";
+    const auto n = g.slots_in(r);
+    const auto tail = s.ring[r].tail.load(std::memory_order_acquire);
+    const auto head = s.ring[r].head.load(std::memory_order_acquire);  // after tail: it only grows
+    // Hints may lag, in either direction, by the number of actors.
+    if (static_cast<std::int64_t>(tail - head) > static_cast<std::int64_t>(n + 65536)) return "a tail is ahead of its ring";
+    if (static_cast<std::int64_t>(head - tail) > static_cast<std::int64_t>(n + 65536) && s.ring[r].tail.load() == tail) return "a head is ahead of its tail";
+    for (std::uint64_t i = 0; i < n; ++i) {
+      const slot_place p{r, head + i};
+      const slot_word w{l.slot(p).word.load(std::memory_order_acquire)};
+      if (s.get_ring.load(std::memory_order_seq_cst) > r) break;
+      const auto ahead = w.laps_after(l.lap(p));
+      const auto now = s.ring[r].head.load(std::memory_order_acquire);
+      if (now == head && (ahead < 0 || ahead > 1)) return "a slot is of an impossible lap";
+      if (w.state() > slot_state::sealed) return "a slot is in an impossible state";
+      const bool owned = w.state() == slot_state::writing || w.state() == slot_state::taken || w.state() == slot_state::leased;
+      if (owned == (w.owner() == no_actor)) return "a slot has an impossible owner";
+    }
+  }
+  for (std::uint32_t i = 0, n = l.leases(1 + s.lease_levels.load()); i < n; ++i) {
+    const lease_word w{l.lease(i).word.load(std::memory_order_acquire)};
+    if (w.state() > lease_state::dead_taken) return "a lease is in an impossible state";
+    if (w.state() == lease_state::free && w.raw != 0) return "a free lease has an owner";
+  }
+  for (std::uint32_t i = 0, n = s.chunk_top.load(); i < n; ++i) {
+    const chunk_word w{l.chunk(i).word.load(std::memory_order_acquire)};
+    if (w.state() > chunk_state::reserving) return "a chunk is in an impossible state";
+  }
+  return "";
+}
+
 inline void put(slots& q, std::uint64_t number, std::size_t size = 8, actor_id me = 1) {
   const auto r = q.put(me, message(number, size), deadline::passed());
   INFO((r ? std::string() : r.error().text()));

@@ -33,11 +33,13 @@ void pipe_end_to_message(encoder& out, const object_handle& handle) {
   out.value(object.id());
 }
 
-result<bool> pipe_poll(attachment& pipe, unsigned direction, deadline until) {
+result<void> pipe_poll(attachment& pipe, unsigned direction, deadline until) {
   if (self_actor() == 0) return not_attached_error(pipe, "poll");
   auto ready = pipe.pipe().poll(direction, until);
-  if (ready == errc::timed_out || ready == errc::would_block) return false;
-  return ready;
+  if (!ready) return ready.error();
+  if (*ready) return {};
+  const auto code = until == deadline::passed() ? errc::would_block : errc::timed_out;
+  return error(code, "pipe '" + pipe.name() + "' poll: nothing has arrived");
 }
 
 result<arriving_message> arriving_message::look(attachment& pipe, unsigned direction, deadline until) {

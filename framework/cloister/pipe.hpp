@@ -39,7 +39,7 @@ std::pair<object_handle, object_handle> make_pipe(const pipe_options& options, s
 object_handle pipe_end_from_message(decoder& in, unsigned role, std::uint64_t sent_by_it, std::uint64_t sent_to_it);
 void pipe_end_to_message(encoder& out, const object_handle& handle);
 attachment& object_of(const object_handle& handle);
-result<bool> pipe_poll(attachment& pipe, unsigned direction, deadline until);
+result<void> pipe_poll(attachment& pipe, unsigned direction, deadline until);
 
 /// The next message, looked at and not yet consumed.
 class arriving_message {
@@ -97,8 +97,10 @@ class [[nodiscard]] pipe_end {
   received recv() const requires detail::exists<Recv> { return recv(deadline::never()).value(); }
   result<received> recv(deadline until) const requires detail::exists<Recv>;
   result<received> try_recv() const requires detail::exists<Recv> { return recv(deadline::passed()); }
-  /// True if recv would not wait: for a message, or for the end. False when the deadline has passed.
-  bool poll(deadline until = deadline::passed()) const requires detail::exists<Recv> { return detail::pipe_poll(object(), in(), until).value(); }
+  /// True if recv would not wait: for a message, or for the end.
+  bool poll() const requires detail::exists<Recv>;
+  /// Waits until that is so; timed_out if it is not by then.
+  result<void> poll(deadline until) const requires detail::exists<Recv> { return detail::pipe_poll(object(), in(), until); }
 
   /// For ends that carry bytes: sends a part of the caller's memory, receives into it. A buffer that is too small is `too_large`, and the
   /// message stays for the next call.
@@ -167,9 +169,7 @@ result<void> pipe_end<Send, Recv>::send(const sent& value, deadline until) const
   if constexpr (is_flat<sent> && flat_size<sent> == sizeof(sent)) {
     return detail::send_bytes(object(), out(), std::as_bytes(std::span<const sent, 1>(&value, 1)), until);
   } else {
-    detail::outgoing message(object());
-    message.out().value(value);
-    return message.send(out(), until);
+    return detail::send_encoded(object(), value, [&](detail::outgoing& message) { return message.send(out(), until); });
   }
 }
 
@@ -180,6 +180,15 @@ result<void> pipe_end<Send, Recv>::send(sent&& value, deadline until) const
   auto done = send(std::as_const(value), until);
   if (done) static_cast<void>(sent(std::move(value)));
   return done;
+}
+
+template <class Send, class Recv>
+bool pipe_end<Send, Recv>::poll() const
+  requires detail::exists<Recv>
+{
+  auto ready = poll(deadline::passed());
+  if (!(ready == errc::would_block)) ready.value();
+  return ready.has_value();
 }
 
 template <class Send, class Recv>

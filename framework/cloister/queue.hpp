@@ -142,7 +142,7 @@ class [[nodiscard]] basic_queue {
   result<lease<T>> take(deadline until) const requires detail::can_take<Part>;
   result<lease<T>> try_take() const requires detail::can_take<Part> { return take(deadline::passed()); }
   /// A message that was leased `max_deliveries` times in vain, on loan like any other; would_block if there is none.
-  result<lease<T>> take_dead_letter() const requires detail::can_take<Part>;
+  result<lease<T>> try_take_dead_letter() const requires detail::can_take<Part>;
 
   /// Waits until every message that was put has been taken and, if leased, acknowledged.
   void join() const { join(deadline::never()).value(); }
@@ -196,15 +196,27 @@ class [[nodiscard]] joinable_queue {
 
   void put(const T& value) const { queue_.put(value); }
   result<void> put(const T& value, deadline until) const { return queue_.put(value, until); }
+  result<void> try_put(const T& value) const { return queue_.try_put(value); }
+  void put(T&& value) const { queue_.put(std::move(value)); }
+  result<void> put(T&& value, deadline until) const { return queue_.put(std::move(value), until); }
+  result<void> try_put(T&& value) const { return queue_.try_put(std::move(value)); }
   T get() const { return get(deadline::never()).value(); }
   result<T> get(deadline until) const;
+  result<T> try_get() const { return get(deadline::passed()); }
   /// Acknowledges the oldest message that this process got and has not marked done. Throws `failure{invalid}` if there is none.
   void task_done() const { detail::ack_oldest(detail::object_of(queue_.handle())); }
   void join() const { queue_.join(); }
   result<void> join(deadline until) const { return queue_.join(until); }
-  void close() const { queue_.close(); }
+
+  const std::string& name() const { return queue_.name(); }
+  void close(close_how how = close_how::drain) const { queue_.close(how); }
+  bool closed() const { return queue_.closed(); }
   std::size_t size() const { return queue_.size(); }
   bool empty() const { return queue_.empty(); }
+  bool full() const { return queue_.full(); }
+  std::optional<std::size_t> capacity() const { return queue_.capacity(); }
+  explicit operator bool() const noexcept { return static_cast<bool>(queue_); }
+  friend bool operator==(const joinable_queue& a, const joinable_queue& b) noexcept { return a.queue_ == b.queue_; }
 
  private:
   template <class>

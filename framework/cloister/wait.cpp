@@ -17,8 +17,8 @@ bool waitable::ready() const {
   if (object_->kind() == detail::object_kind::queue) {
     return object_->queue().would_return(detail::self_actor());
   }
-  auto state = object_->pipe().poll(direction_, deadline::passed());
-  return !(state == errc::timed_out || state == errc::would_block) && (!state || *state);
+  const auto arrived = object_->pipe().poll(direction_, deadline::passed());
+  return !arrived || *arrived;
 }
 
 void waitable::arm() const {

@@ -2,7 +2,7 @@
 // Waiting for whichever comes first: any number of mailboxes, processes and descriptors.
 //
 //   if (auto r = wait_any({jobs, control, worker, socket_fd}, 5s)) switch (*r) { case 0: ... }
-//   if (auto r = take_any(urgent, normal)) handle(r->second);              // takes from one of several queues
+//   auto [index, job] = take_any(urgent, normal);                          // takes from one of several queues
 //   ready_fd watch(jobs);  epoll_ctl(loop, EPOLL_CTL_ADD, watch.fd(), ...);  // in a loop of one's own: call watch.ready() when readable
 //
 // Ready means: a get or recv would not wait (there is a message, or the end), a process has ended, a descriptor is readable. Among
@@ -25,11 +25,11 @@
 #include <ranges>
 #include <span>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 namespace cloister {
-
 /// Anything that can be waited for. Made by conversion; refers to what it was made from, which must live as long.
 class waitable {
  public:
@@ -57,6 +57,14 @@ class waitable {
   int fd_ = -1;                                 // a descriptor
 };
 
+namespace detail {
+template <class... Types>
+using last_of = std::tuple_element_t<sizeof...(Types) - 1, std::tuple<Types...>>;
+template <class Range>
+concept range_of_waitables = std::ranges::input_range<const Range> && std::convertible_to<std::ranges::range_reference_t<const Range>, waitable> &&
+                             !std::same_as<std::ranges::range_value_t<Range>, waitable>;
+}  // namespace detail
+
 /// The index of one that is ready. Blocks until there is one. Errors: timed_out, would_block, stopping, interrupted, no_descriptors.
 result<std::size_t> wait_any(std::span<const waitable> what, deadline until);
 inline result<std::size_t> wait_any(std::initializer_list<waitable> what, deadline until) { return wait_any(std::span(what.begin(), what.size()), until); }
@@ -68,10 +76,17 @@ inline result<std::vector<std::size_t>> wait_ready(std::initializer_list<waitabl
 }
 
 /// The same for a range of queues, ends, processes or descriptors.
-template <std::ranges::input_range Range>
-  requires(std::convertible_to<std::ranges::range_reference_t<const Range>, waitable> && !std::same_as<std::ranges::range_value_t<Range>, waitable>)
+template <detail::range_of_waitables Range>
 result<std::size_t> wait_any(const Range& what, deadline until) {
   return wait_any(std::span<const waitable>(std::vector<waitable>(std::ranges::begin(what), std::ranges::end(what))), until);
+}
+template <detail::range_of_waitables Range>
+std::size_t wait_any(const Range& what) {
+  return wait_any(what, deadline::never()).value();
+}
+template <detail::range_of_waitables Range>
+result<std::vector<std::size_t>> wait_ready(const Range& what, deadline until) {
+  return wait_ready(std::span<const waitable>(std::vector<waitable>(std::ranges::begin(what), std::ranges::end(what))), until);
 }
 
 /// A descriptor for a loop of one's own (epoll, poll, libevent, ...): readable when the mailbox, process or descriptor may be ready.
@@ -91,14 +106,20 @@ class [[nodiscard]] ready_fd {
 /// Takes one message from one of several queues of the same type: its index and the message. `closed` when all of them are.
 template <class T>
 result<std::pair<std::size_t, T>> take_any(std::span<const source<T>> from, deadline until);
-template <class T, queue_part... Parts>
-result<std::pair<std::size_t, T>> take_any(deadline until, const basic_queue<T, Parts>&... from) {
-  const std::array<source<T>, sizeof...(from)> all{source<T>(from)...};
-  return take_any<T>(std::span<const source<T>>(all), until);
+template <class T, queue_part Part, queue_part... Parts>
+std::pair<std::size_t, T> take_any(const basic_queue<T, Part>& first, const basic_queue<T, Parts>&... more) {
+  const std::array<source<T>, 1 + sizeof...(more)> all{first, more...};
+  return take_any<T>(std::span<const source<T>>(all), deadline::never()).value();
 }
-template <class T, queue_part... Parts>
-std::pair<std::size_t, T> take_any(const basic_queue<T, Parts>&... from) {
-  return take_any<T>(deadline::never(), from...).value();
+/// `take_any(urgent, normal, 5s)`: the deadline comes last, as everywhere.
+template <class T, queue_part Part, class... More>
+  requires(sizeof...(More) > 0 && std::convertible_to<const detail::last_of<More...>&, deadline>)
+result<std::pair<std::size_t, T>> take_any(const basic_queue<T, Part>& first, const More&... more) {
+  const std::tuple<const More&...> rest(more...);
+  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+    const std::array<source<T>, sizeof...(More)> all{first, std::get<I>(rest)...};
+    return take_any<T>(std::span<const source<T>>(all), std::get<sizeof...(More) - 1>(rest));
+  }(std::make_index_sequence<sizeof...(More) - 1>());
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

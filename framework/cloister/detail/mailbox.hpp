@@ -50,6 +50,18 @@ class outgoing final : public handle_sink {
   std::vector<int> fds_;  // not owned: the value being encoded has them
 };
 
+/// Encodes `value` and has it sent by `send(outgoing&)`. What fails on the way (no descriptors, no memory, stopping) is a result, too.
+template <class T, class Send>
+result<void> send_encoded(attachment& carrier, const T& value, Send send) {
+  try {
+    outgoing message(carrier);
+    message.out().value(value);
+    return send(message);
+  } catch (const failure& f) {
+    return f.error();
+  }
+}
+
 /// The handles of one message that has been taken.
 class incoming final : public handle_source {
  public:

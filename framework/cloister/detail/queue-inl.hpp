@@ -20,9 +20,7 @@ result<void> basic_queue<T, Part>::put(const T& value, deadline until) const
   if constexpr (is_flat<T>) {
     return detail::put_bytes(object(), std::as_bytes(std::span<const T, 1>(&value, 1)), until);
   } else {
-    detail::outgoing message(object());
-    message.out().value(value);
-    return message.put(until);
+    return detail::send_encoded(object(), value, [&](detail::outgoing& message) { return message.put(until); });
   }
 }
 
@@ -89,7 +87,7 @@ result<lease<T>> basic_queue<T, Part>::take(deadline until) const
 }
 
 template <class T, queue_part Part>
-result<lease<T>> basic_queue<T, Part>::take_dead_letter() const
+result<lease<T>> basic_queue<T, Part>::try_take_dead_letter() const
   requires detail::can_take<Part>
 {
   detail::taken_message message(object());

@@ -107,7 +107,7 @@ result<void> taken_message::take(const char* operation, deadline until) {
 
 result<void> taken_message::take_dead() {
   const auto me = self_actor();
-  if (me == 0) return not_attached_error(queue_, "take_dead_letter");
+  if (me == 0) return not_attached_error(queue_, "try_take_dead_letter");
   auto got = queue_.queue().take_dead(me, deadline::passed());
   if (!got) return got.error();
   taken_ = *std::move(got);

@@ -10,7 +10,7 @@
 // here waits for a process that may be stopped or dead, except for a message or for room.
 // Positions number the messages in the order of the queue; put(A) returned before put(B) began means A comes out first.
 //
-// Threads and processes: everything may be called by any number of both, except repair, look and audit: the hub's one
+// Threads and processes: everything may be called by any number of both, except repair and look: the hub's one
 // thread. Content that no correct process writes makes the queue `broken`, for good and for everybody; it never crashes.
 #pragma once
 
@@ -186,8 +186,6 @@ class slots {
   /// The hub, every 250 ms: wakes one sleeper where there is something to do (a stopped process may have swallowed a
   /// wake), ends an unfinished close, and gives memory back.
   void look();
-  /// Looks for lies that are consistent in each word but not together; `broken` if it finds one. For a hub with time.
-  result<void> audit();
 
   const object_header& header() const { return header_; }
   int fd() { return layout_.mapping().fd(); }
