@@ -10,20 +10,22 @@
 #include <map>
 
 using namespace cloister;
-struct answer { int n, square; };
+struct answer {
+  int n, square;
+};
 
 void worker(source<int> jobs, sink<answer> answers) {
-  for (auto& job : jobs.leases()) answers.put({*job, *job * *job});   // the end of the body acknowledges
+  for (auto& job : jobs.leases()) answers.put({*job, *job * *job});  // the end of the body acknowledges
 }
 
 int main(int argc, char** argv) {
-  node here{argc, argv};                                              // first line of main
+  node here{argc, argv};  // first line of main
   queue<int> jobs{here};
   queue<answer> answers{here};
   process a{here, worker, jobs, answers}, b{here, worker, jobs, answers};
   for (int n = 1; n <= 1000; ++n) jobs.put(n);
-  a.kill();                                                           // what it had not acknowledged goes to b
-  jobs.join();                                                        // until every job is acknowledged
+  a.kill();     // what it had not acknowledged goes to b
+  jobs.join();  // until every job is acknowledged
   jobs.close();
   answers.close();
   std::map<int, int> squares;

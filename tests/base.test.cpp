@@ -6,13 +6,13 @@
 
 #include "harness.hpp"
 
-#include <csignal>
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <csignal>
 #include <limits>
 #include <memory>
 #include <set>
-#include <sys/resource.h>
-#include <unistd.h>
 
 using namespace cloister;
 using namespace std::chrono_literals;
@@ -28,9 +28,7 @@ template <class Call>
 failure thrown_by(Call call) {
   try {
     static_cast<void>(call());
-  } catch (const failure& f) {
-    return f;
-  }
+  } catch (const failure& f) { return f; }
   throw std::logic_error("no failure was thrown");
 }
 
@@ -54,7 +52,8 @@ TEST_CASE("star, arrow and value() of a result with an error throw its failure")
   REQUIRE_FALSE(odd);
   REQUIRE(odd == errc::invalid);
   REQUIRE(odd != errc::closed);
-  for (const auto& f : {thrown_by([&] { return *odd; }), thrown_by([&] { return odd.value(); }), thrown_by([] { return *half(5); })}) {
+  for (const auto& f :
+       {thrown_by([&] { return *odd; }), thrown_by([&] { return odd.value(); }), thrown_by([] { return *half(5); })}) {
     REQUIRE(f.code() == errc::invalid);
     REQUIRE(std::string(f.what()).starts_with("half: "));
     REQUIRE(f.error().text() == f.what());
@@ -92,7 +91,8 @@ TEST_CASE("value_or gives the value or the other one") {
 
 TEST_CASE("every kind of error has a name of its own") {
   std::set<std::string_view> names;
-  for (unsigned code = 0; code <= static_cast<unsigned>(errc::not_started); ++code) names.insert(to_string(static_cast<errc>(code)));
+  for (unsigned code = 0; code <= static_cast<unsigned>(errc::not_started); ++code)
+    names.insert(to_string(static_cast<errc>(code)));
   REQUIRE(names.size() == static_cast<unsigned>(errc::not_started) + 1);
   REQUIRE_FALSE(names.contains("unknown errc"));
   REQUIRE(to_string(static_cast<errc>(255)) == "unknown errc");
@@ -159,8 +159,8 @@ TEST_CASE("a deadline of nothing, of the past or of no number has passed") {
 }
 
 TEST_CASE("a deadline is made from durations and time points of any clock") {
-  for (const deadline d : {deadline(10s), deadline(10'000ms), deadline(std::chrono::duration<float>(10)), deadline(std::chrono::steady_clock::now() + 10s),
-                           deadline(std::chrono::system_clock::now() + 10s)}) {
+  for (const deadline d : {deadline(10s), deadline(10'000ms), deadline(std::chrono::duration<float>(10)),
+                           deadline(std::chrono::steady_clock::now() + 10s), deadline(std::chrono::system_clock::now() + 10s)}) {
     REQUIRE_FALSE(d.has_passed());
     REQUIRE_FALSE(d.is_never());
     REQUIRE(d.remaining_ns() <= 10'000'000'000);

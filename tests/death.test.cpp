@@ -33,8 +33,10 @@ struct tree {
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
       const pid_t pid = std::atoi(entry.path().filename().c_str());
       std::error_code gone;
-      if (pid > 0 && alive(pid) && std::filesystem::read_symlink(entry.path() / "exe", gone).string().starts_with(program::path()) &&
-          (pid == first || pid == launcher || std::find(processes.begin(), processes.end(), pid) != processes.end() || is_daemon(pid)))
+      if (pid > 0 && alive(pid) &&
+          std::filesystem::read_symlink(entry.path() / "exe", gone).string().starts_with(program::path()) &&
+          (pid == first || pid == launcher || std::find(processes.begin(), processes.end(), pid) != processes.end() ||
+           is_daemon(pid)))
         all.push_back(pid);
     }
     return all;
@@ -85,7 +87,8 @@ std::vector<std::string> open_names(pid_t pid) {
   const auto process = std::filesystem::path("/proc") / std::to_string(pid);
   for (std::filesystem::directory_iterator at(process / "fd", gone), end; !gone && at != end; at.increment(gone)) {
     const auto what = std::filesystem::read_symlink(at->path(), gone).string();
-    const bool nameless = std::any_of(std::begin(nameless_kinds), std::end(nameless_kinds), [&](auto kind) { return what.starts_with(kind); });
+    const bool nameless =
+        std::any_of(std::begin(nameless_kinds), std::end(nameless_kinds), [&](auto kind) { return what.starts_with(kind); });
     if (!gone && what != program::path() && (!nameless || named.contains(what))) all.push_back(what);
   }
   std::ifstream maps(process / "maps");
@@ -142,7 +145,8 @@ TEST_CASE("promise 38: a program whose processes are all killed leaves no file, 
   const auto before = entries();
   {
     tree t(scenario);
-    // What has no name cannot be left behind, whoever dies where. (What this program was given by its own starter is not the node's.)
+    // What has no name cannot be left behind, whoever dies where. (What this program was given by its own starter is not the
+    // node's.)
     const auto inherited = open_names(::getpid());
     for (const auto pid : t.everyone()) {
       for (const auto& name : open_names(pid)) {

@@ -169,10 +169,8 @@ TEST_CASE("no stop falls between a thread's check and its sleep") {
     for (int i = 1; i <= rounds; ++i) {
       until_equal(begun, i);
       for (int delay = i % 300; delay > 0; --delay) cpu_relax();
-      if (i % 2 == 0)
-        ::pthread_kill(sleeper.native_handle(), SIGUSR1);
-      else
-        request_stop(errc::stopping);
+      if (i % 2 == 0) ::pthread_kill(sleeper.native_handle(), SIGUSR1);
+      else request_stop(errc::stopping);
       until_equal(ended, i);
       clear_stop();
       go.store(i + 1);
@@ -274,22 +272,16 @@ TEST_CASE("a waiter or notifier that is killed or stopped at any step keeps no t
   }
   harness::child survivor([&] { t->take(); });
   REQUIRE(harness::eventually([&] { return harness::asleep(survivor.pid()); }));
-  if (waits)
-    t->give();
-  else
-    victim.emplace(hit);
-  if (action == fault_action::stop)
-    REQUIRE(victim->wait_stopped());
-  else if (victim->pid() > 0)
-    CHECK(victim->wait() == exit_status::signaled(SIGKILL));
+  if (waits) t->give();
+  else victim.emplace(hit);
+  if (action == fault_action::stop) REQUIRE(victim->wait_stopped());
+  else if (victim->pid() > 0) CHECK(victim->wait() == exit_status::signaled(SIGKILL));
 
   if (!r.survivor_wakes_alone) {
     CHECK(harness::asleep(survivor.pid()));
     CHECK(t->there.load() == 1);
-    if (action == fault_action::kill)
-      t->available.notify_all();  // the repair
-    else
-      t->available.nudge();  // the look every 250 ms
+    if (action == fault_action::kill) t->available.notify_all();  // the repair
+    else t->available.nudge();                                    // the look every 250 ms
   }
   CHECK(survivor.wait() == exit_status::exited(0));
   CHECK((t->there.load() == 0 && t->taken.load() == 1));

@@ -78,9 +78,7 @@ TEST_CASE("a fault at an unknown operation or step is refused") {
   const auto code_of = [](fault f) {
     try {
       inject_fault(std::move(f));
-    } catch (const failure& e) {
-      return e.code();
-    }
+    } catch (const failure& e) { return e.code(); }
     return errc::closed;
   };
   REQUIRE(code_of({.operation = "no such operation"}) == errc::invalid);

@@ -58,9 +58,11 @@ TEST_CASE("a reply comes back through a handle in a message") {
 
 TEST_CASE("promise 26: a handle that is sent and dropped at once is always usable") {
   queue<queue<int>> carrier{*here};
-  process p{*here, [](source<queue<int>> in) {
+  process p{*here,
+            [](source<queue<int>> in) {
               for (auto& q : in) q.put(7);
-            }, carrier};
+            },
+            carrier};
   const int rounds = 10'000 / harness::slowdown / 10;
   for (int i = 0; i < rounds; ++i) {
     queue<int> q{*here};
@@ -98,10 +100,12 @@ TEST_CASE("a pipe's end in a message belongs to the receiver") {
   auto [mine, theirs] = pipe<int>(*here);
   carrier.put(std::move(theirs));
   REQUIRE_FALSE(theirs);
-  process p{*here, [](source<pipe_end<int>> in) {
+  process p{*here,
+            [](source<pipe_end<int>> in) {
               auto end = in.get();
               end.send(end.recv() + 1);
-            }, carrier};
+            },
+            carrier};
   mine.send(1);
   REQUIRE(mine.recv(20s).value() == 2);
   REQUIRE(mine.recv(20s) == errc::closed);
@@ -113,11 +117,15 @@ TEST_CASE("one-way ends in messages keep their direction, and are refused as the
   queue<pipe_end<void, int>> readers{*here};
   auto [from_child, for_writing] = one_way<int>(*here);
   auto [for_reading, to_child] = one_way<int>(*here);
-  process p{*here, {.start = method}, [](source<pipe_end<int, void>> out, source<pipe_end<void, int>> in) {
+  process p{*here,
+            {.start = method},
+            [](source<pipe_end<int, void>> out, source<pipe_end<void, int>> in) {
               const auto writer = out.get();
               const auto reader = in.get();
               writer.send(reader.recv() + 1);
-            }, writers, readers};
+            },
+            writers,
+            readers};
   writers.put(std::move(for_writing));
   readers.put(std::move(for_reading));
   to_child.send(41);
@@ -160,12 +168,15 @@ TEST_CASE("promise 20: who merely held a mailbox removes nothing at its end, and
     this_process::sleep_for(1h);
   };
   process holder{*here, {.start = method}, keep, carrier, up};
-  process maker{*here, {.start = method}, [](const node& mine, queue<queue<int>> out) {
+  process maker{*here,
+                {.start = method},
+                [](const node& mine, queue<queue<int>> out) {
                   queue<int> q{mine, {.name = "kept"}};
                   out.put(q);
                   out.put(q);
                   q.put(1);
-                }, carrier};
+                },
+                carrier};
   REQUIRE(maker.join().success());
   REQUIRE(up.get(20s).value() == 1);
   process passing{*here, {.start = method}, [](source<queue<int>> in) { in.get().put(2); }, carrier};
@@ -182,10 +193,12 @@ TEST_CASE("a descriptor in a message is another one for the same file") {
   REQUIRE(::pipe(ends) == 0);
   owned_fd reading(ends[0]);
   carrier.put(owned_fd(ends[1]));
-  process p{*here, [](source<owned_fd> in) {
+  process p{*here,
+            [](source<owned_fd> in) {
               auto fd = in.get();
               static_cast<void>(!::write(fd.get(), "x", 1));
-            }, carrier};
+            },
+            carrier};
   char c = 0;
   REQUIRE(::read(reading.get(), &c, 1) == 1);
   REQUIRE(c == 'x');
@@ -206,10 +219,12 @@ TEST_CASE("the only sink of a queue, handed over in a message, does not close it
   queue<int> numbers{*here, {.close_with_last_sink = true}};
   queue<sink<int>> carrier{*here};
   carrier.put(sink<int>(numbers));
-  process p{*here, [](source<sink<int>> in) {
+  process p{*here,
+            [](source<sink<int>> in) {
               auto out = in.get();
               for (int i = 0; i < 100; ++i) out.put(i);
-            }, carrier};
+            },
+            carrier};
   int expected = 0;
   for (const int n : numbers) REQUIRE(n == expected++);
   REQUIRE(expected == 100);

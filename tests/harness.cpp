@@ -109,7 +109,8 @@ cloister::exit_status child::wait() {
   while (::waitpid(pid_, &status, 0) < 0)
     if (errno != EINTR) throw std::system_error(errno, std::generic_category(), "waitpid");
   pid_ = -1;
-  return WIFSIGNALED(status) ? cloister::exit_status::signaled(WTERMSIG(status)) : cloister::exit_status::exited(WEXITSTATUS(status));
+  return WIFSIGNALED(status) ? cloister::exit_status::signaled(WTERMSIG(status))
+                             : cloister::exit_status::exited(WEXITSTATUS(status));
 }
 
 bool child::wait_stopped() const {

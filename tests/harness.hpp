@@ -5,15 +5,16 @@
 //
 // Each case ends by a deadline (60 s, or the tag's seconds; four times that under a sanitizer): a line with its name and where
 // the main thread stood, then _exit(3). Children made here die with their test.
-// A test starts no thread before it forks; cases share nothing, and each must pass alone: ctest runs every one in a process of its own.
+// A test starts no thread before it forks; cases share nothing, and each must pass alone: ctest runs every one in a process of its
+// own.
 #pragma once
 
 #include <cloister/deadline.hpp>
 #include <cloister/error.hpp>
 
 #if __has_include(<catch2/catch_test_macros.hpp>)
-#include <catch2/catch_test_macros.hpp>
 #include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/generators/catch_generators_range.hpp>
 #include <catch2/matchers/catch_matchers.hpp>
@@ -56,7 +57,8 @@ int run_tests(int argc, char** argv);
 
 /// A plain fork of this test, not a process of the library: for everything below it. Killed and reaped at the latest by its
 /// destructor, and by the kernel when the test dies. One thread at a time.
-/// The body's exceptions, failed REQUIREs among them, end it with 1 (a failed CHECK does not); `false` ends it with 1, an int with that code.
+/// The body's exceptions, failed REQUIREs among them, end it with 1 (a failed CHECK does not); `false` ends it with 1, an int with
+/// that code.
 class child {
  public:
   template <class Body>

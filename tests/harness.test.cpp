@@ -2,10 +2,10 @@
 // The harness itself: children, their ends, and that a case which hangs is ended by name.
 #include "harness.hpp"
 
-#include <csignal>
 #include <fcntl.h>
-#include <stdexcept>
 #include <unistd.h>
+#include <csignal>
+#include <stdexcept>
 
 using harness::forked;
 
@@ -49,7 +49,10 @@ TEST_CASE("a child dies with its test") {
   pid_t inner = 0;
   REQUIRE(::read(ends[0], &inner, sizeof inner) == sizeof inner);
   outer.kill();
-  REQUIRE(harness::eventually([&] { const char s = harness::process_state(inner); return s == '\0' || s == 'Z'; }));
+  REQUIRE(harness::eventually([&] {
+    const char s = harness::process_state(inner);
+    return s == '\0' || s == 'Z';
+  }));
   ::close(ends[0]);
   ::close(ends[1]);
 }

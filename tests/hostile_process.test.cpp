@@ -41,7 +41,9 @@ void misuse(queue<int> ready, std::string how) {
 }
 
 // A request made by hand. `hub`: control_socket() before any other socket was opened.
-void ask(int hub, const internal::request& what, const std::vector<int>& fds = {}) { internal::send_datagram(hub, encode(what), fds); }
+void ask(int hub, const internal::request& what, const std::vector<int>& fds = {}) {
+  internal::send_datagram(hub, encode(what), fds);
+}
 
 std::uint64_t number_of(const queue<int>& q) { return detail::object_of(q.handle()).id(); }
 
@@ -123,12 +125,14 @@ TEST_CASE("a child that sends garbage to the hub, or closes its control socket, 
 TEST_CASE("a child may only signal what it started") {
   queue<int> to{here()};
   process victim{here(), sleep_long};
-  process other{here(), [](process_id who, queue<int> out) {
-    // The library has no such call: the request is made by hand.
-    detail::membership::require().signal(who.incarnation, SIGKILL, 0);
-    detail::membership::require().synchronise();
-    out.put(1);
-  }, victim.id(), to};
+  process other{here(),
+                [](process_id who, queue<int> out) {
+                  // The library has no such call: the request is made by hand.
+                  detail::membership::require().signal(who.incarnation, SIGKILL, 0);
+                  detail::membership::require().synchronise();
+                  out.put(1);
+                },
+                victim.id(), to};
   to.get();
   CHECK(victim.is_alive());
   CHECK(other.join().success());
@@ -139,14 +143,16 @@ TEST_CASE("a child may only signal what it started") {
 TEST_CASE("a child that asks for its parent again and again costs the first process nothing") {
   const auto how = GENERATE(values({start_method::forkserver, start_method::fork}));
   queue<int> said{here()}, go{here()};
-  process p{here(), by(how), [](queue<int> out, queue<int> in) {
-    for (int i = 0; i < 300; ++i) {
-      if (!parent_process()->is_alive()) ::_exit(1);
-      if (i == 10 || i == 299) out.put(i);
-      if (i == 10) in.get();
-    }
-    in.get();
-  }, said, go};
+  process p{here(), by(how),
+            [](queue<int> out, queue<int> in) {
+              for (int i = 0; i < 300; ++i) {
+                if (!parent_process()->is_alive()) ::_exit(1);
+                if (i == 10 || i == 299) out.put(i);
+                if (i == 10) in.get();
+              }
+              in.get();
+            },
+            said, go};
   said.get();
   const auto before = harness::open_descriptors().size();
   go.put(1);
@@ -158,17 +164,19 @@ TEST_CASE("a child that asks for its parent again and again costs the first proc
 
 TEST_CASE("the hub keeps no exit channel whose other end was closed") {
   queue<int> said{here()}, go{here()};
-  process p{here(), [](queue<int> out, queue<int> in) {
-    const int hub = control_socket();
-    for (int i = 0; i < 300; ++i) {
-      auto [mine, theirs] = internal::socket_pair();
-      auto [mine_too, channel] = internal::socket_pair();
-      ask(hub, internal::watch_process{1}, {theirs.get(), channel.get()});
-    }
-    detail::membership::require().synchronise();
-    out.put(1);
-    in.get();
-  }, said, go};
+  process p{here(),
+            [](queue<int> out, queue<int> in) {
+              const int hub = control_socket();
+              for (int i = 0; i < 300; ++i) {
+                auto [mine, theirs] = internal::socket_pair();
+                auto [mine_too, channel] = internal::socket_pair();
+                ask(hub, internal::watch_process{1}, {theirs.get(), channel.get()});
+              }
+              detail::membership::require().synchronise();
+              out.put(1);
+              in.get();
+            },
+            said, go};
   const auto before = harness::open_descriptors().size();
   said.get();
   CHECK(harness::open_descriptors().size() < before + 20);

@@ -56,7 +56,8 @@ void disturb(pid_t whom, std::string waits_for, pipe_end<bytes, int> end, queue<
     ::kill(whom, SIGUSR1);
   }
   if (waits_for == "recv" || waits_for == "poll") end.send(bytes(1));
-  else if (waits_for == "send") while (end.try_recv()) {}
+  else if (waits_for == "send")
+    while (end.try_recv()) {}
   else if (waits_for == "get") q.put(7);
   else if (waits_for == "put") q.get();
   else if (waits_for == "queue join") q.take().ack();
@@ -67,14 +68,16 @@ void disturb(pid_t whom, std::string waits_for, pipe_end<bytes, int> end, queue<
 TEST_CASE("messages far larger than a pipe's rings arrive whole while both sides handle signals all the time") {
   EACH_METHOD(how);
   auto [mine, theirs] = pipe<bytes>(here());
-  process p{here(), by(how), [](pipe_end<bytes> peer) {
-    const flood signals;
-    for (;;) {
-      auto message = peer.recv(60s);
-      if (message == errc::closed) return;
-      peer.send(message.value());
-    }
-  }, std::move(theirs)};
+  process p{here(), by(how),
+            [](pipe_end<bytes> peer) {
+              const flood signals;
+              for (;;) {
+                auto message = peer.recv(60s);
+                if (message == errc::closed) return;
+                peer.send(message.value());
+              }
+            },
+            std::move(theirs)};
   const flood signals;
   for (const std::size_t size : {100U, 300'000U, 5'000'000U, 40'000'000U}) {
     const auto message = pattern(size, size);
@@ -90,11 +93,13 @@ TEST_CASE("a stream through a full pipe and a full queue arrives whole while bot
   constexpr std::size_t count = 60, size = 700'000;  // every second message has to wait for room
   auto [mine, theirs] = one_way<bytes>(here(), {.max_bytes = std::size_t{1} << 20});
   queue<bytes> q{here(), {.max_items = 1}};
-  process p{here(), by(how), [](pipe_end<bytes, void> out, sink<bytes> items) {
-    const flood signals;
-    for (std::size_t i = 0; i < count; ++i) out.send(pattern(size, i));
-    for (std::size_t i = 0; i < count; ++i) items.put(pattern(size, i));
-  }, std::move(theirs), q};
+  process p{here(), by(how),
+            [](pipe_end<bytes, void> out, sink<bytes> items) {
+              const flood signals;
+              for (std::size_t i = 0; i < count; ++i) out.send(pattern(size, i));
+              for (std::size_t i = 0; i < count; ++i) items.put(pattern(size, i));
+            },
+            std::move(theirs), q};
   const flood signals;
   for (std::size_t i = 0; i < count; ++i) REQUIRE(mine.recv(60s).value() == pattern(size, i));
   for (std::size_t i = 0; i < count; ++i) REQUIRE(q.get(60s).value() == pattern(size, i));

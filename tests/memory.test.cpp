@@ -194,7 +194,8 @@ TEST_CASE("promise 20: a process that attaches and exits removes nothing, and th
   std::strcpy(reinterpret_cast<char*>(m.data()), "still here");
   owned_fd passed = copy_of(m);
   for (int i = 0; i < 3; ++i)
-    CHECK(harness::forked([&] { return memory::attach(passed.duplicate(), "thing").value().size() == mib; }) == exit_status::exited(0));
+    CHECK(harness::forked([&] { return memory::attach(passed.duplicate(), "thing").value().size() == mib; }) ==
+          exit_status::exited(0));
   CHECK(std::string(reinterpret_cast<char*>(m.data())) == "still here");
   harness::child holder([&] {
     for (;;) ::pause();

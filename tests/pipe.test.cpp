@@ -37,9 +37,12 @@ TEST_CASE("a conversation over a pipe keeps its order, whatever the start method
 TEST_CASE("16 MB and 100 MB messages arrive whole") {
   const auto method = GENERATE(start_method::forkserver, start_method::spawn, start_method::fork);
   auto [mine, theirs] = pipe<bytes>(*here);
-  process p{*here, {.start = method}, [](pipe_end<bytes> peer) {
+  process p{*here,
+            {.start = method},
+            [](pipe_end<bytes> peer) {
               for (int i = 0; i < 2; ++i) peer.send(peer.recv());
-            }, std::move(theirs)};
+            },
+            std::move(theirs)};
   for (const std::size_t size : {std::size_t{16'000'000}, std::size_t{100'000'000}}) {
     bytes large(size);
     for (std::size_t i = 0; i < size; i += 997) large[i] = static_cast<std::byte>(i);
@@ -80,9 +83,12 @@ TEST_CASE("bytes are received into a buffer; one too small is an error that lose
 TEST_CASE("one way goes one way") {
   const auto method = GENERATE(start_method::forkserver, start_method::spawn, start_method::fork);
   auto [in, out] = one_way<int>(*here);
-  process p{*here, {.start = method}, [](pipe_end<int, void> to) {
+  process p{*here,
+            {.start = method},
+            [](pipe_end<int, void> to) {
               for (int i = 0; i < 100; ++i) to.send(i);
-            }, std::move(out)};
+            },
+            std::move(out)};
   for (int i = 0; i < 100; ++i) REQUIRE(in.recv(20s).value() == i);
   REQUIRE(in.recv(20s) == errc::closed);
 }
@@ -98,11 +104,15 @@ TEST_CASE("promise 37: the death of the other end's owner is heard, with its exi
   const auto method = GENERATE(start_method::forkserver, start_method::spawn, start_method::fork);
   auto [mine, theirs] = pipe<int>(*here);
   queue<int> sent{*here};
-  process p{*here, {.start = method}, [](pipe_end<int> peer, sink<int> done) {
+  process p{*here,
+            {.start = method},
+            [](pipe_end<int> peer, sink<int> done) {
               for (int i = 0; i < 3; ++i) peer.send(i);
               done.put(3);
               this_process::sleep_for(1h);
-            }, std::move(theirs), sent};
+            },
+            std::move(theirs),
+            sent};
   // A process that merely was started meanwhile holds nothing of it.
   process other{*here, [](pipe_end<int> in) { static_cast<void>(in.recv(1h)); }, pipe<int>(*here).second};
   REQUIRE(mine.recv(20s).value() == 0);
@@ -121,10 +131,12 @@ TEST_CASE("promise 37: the death of the other end's owner is heard, with its exi
 
 TEST_CASE("a blocked recv hears of the death while it waits") {
   auto [mine, theirs] = pipe<int>(*here);
-  process p{*here, [](pipe_end<int> peer) {
+  process p{*here,
+            [](pipe_end<int> peer) {
               peer.recv();
               ::raise(SIGKILL);
-            }, std::move(theirs)};
+            },
+            std::move(theirs)};
   mine.send(1);
   REQUIRE(mine.recv(30s) == errc::peer_down);
 }
@@ -133,9 +145,12 @@ TEST_CASE("closing our end in the parent right after the start does not harm the
   const auto method = GENERATE(start_method::forkserver, start_method::spawn, start_method::fork);
   auto [mine, theirs] = pipe<int>(*here);
   mine.send(1);
-  process p{*here, {.start = method}, [](pipe_end<int> peer) {
+  process p{*here,
+            {.start = method},
+            [](pipe_end<int> peer) {
               if (peer.recv() != 1 || !(peer.recv(30s) == errc::closed)) throw std::runtime_error("unexpected");
-            }, std::move(theirs)};
+            },
+            std::move(theirs)};
   REQUIRE_FALSE(theirs);
   REQUIRE_THROWS_AS(theirs.send(1), failure);
   mine.close();

@@ -2,8 +2,8 @@
 // A process's life, for each start method: before it starts, while it runs, after it has ended.
 #include "process_support.hpp"
 
-#include <cerrno>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 
 #include <poll.h>
@@ -15,7 +15,9 @@ using namespace support;
 
 namespace {
 
-struct point { int x, y; };
+struct point {
+  int x, y;
+};
 
 void tell(source<int> go, sink<std::string> to, std::string text, std::vector<int> numbers, point p, std::optional<double> none) {
   go.get();
@@ -52,7 +54,8 @@ TEST_CASE("a process is nothing before its start, listed while it runs, and give
   EACH_METHOD(how);
   queue<int> go{here()};
   queue<std::string> to{here()};
-  process p{here(), {.name = "teller", .start = how, .deferred = true}, tell, go, to, "hi", std::vector{1, 2}, point{3, 4}, std::nullopt};
+  process p{here(),      {.name = "teller", .start = how, .deferred = true}, tell, go, to, "hi", std::vector{1, 2}, point{3, 4},
+            std::nullopt};
   CHECK_FALSE(p.started());
   CHECK_FALSE(p.is_alive());
   CHECK_FALSE(p.exit().has_value());
@@ -87,7 +90,8 @@ TEST_CASE("lambdas, callable objects and functions are bodies, and arguments bec
   queue<int> to{here()};
   process a{here(), by(how), adder{2, to}, 3};
   process b{here(), by(how), [](sink<int> out, std::string_view text) { out.put(static_cast<int>(text.size())); }, to, "four"};
-  process c{here(), by(how), [](const node& inner, queue<int> out) { out.put(static_cast<int>(inner.default_start_method()) + 100); }, to};
+  process c{here(), by(how),
+            [](const node& inner, queue<int> out) { out.put(static_cast<int>(inner.default_start_method()) + 100); }, to};
   CHECK(a.join().success());
   CHECK(b.join().success());
   CHECK(c.join().success());
@@ -114,13 +118,21 @@ TEST_CASE("the daemon flag is the creator's unless it is said") {
   daemon.terminate();
 
   queue<std::pair<bool, bool>> flags{here()};
-  process p{here(), {.daemon = true, .start = how}, [](const node& inner, queue<std::pair<bool, bool>> out) {
-    process inherits{inner, [](queue<std::pair<bool, bool>> to) { to.put({this_process::daemon(), true}); }, out};
-    inherits.join();
-    process says{inner, {.daemon = false}, [](queue<std::pair<bool, bool>> to) { to.put({this_process::daemon(), false}); }, out};
-    out.put({inherits.daemon(), says.daemon()});
-    says.join();
-  }, flags};
+  process p{here(),
+            {.daemon = true, .start = how},
+            [](const node& inner, queue<std::pair<bool, bool>> out) {
+              process inherits{inner, [](queue<std::pair<bool, bool>> to) { to.put({this_process::daemon(), true}); }, out};
+              inherits.join();
+              process says{inner,
+                           {.daemon = false},
+                           [](queue<std::pair<bool, bool>> to) {
+                             to.put({this_process::daemon(), false});
+                           },
+                           out};
+              out.put({inherits.daemon(), says.daemon()});
+              says.join();
+            },
+            flags};
   CHECK(p.join().success());
   const auto all = flags.get_many(3);
   CHECK(std::count(all.begin(), all.end(), std::pair(true, true)) == 1);   // the inheriting one, of itself
@@ -192,15 +204,18 @@ TEST_CASE("a moved process is the same process, and assignment ends the old one"
 TEST_CASE("join survives a handled signal and still tells the exit code") {
   EACH_METHOD(how);
   static volatile std::sig_atomic_t handled = 0;
-  struct sigaction action {}, before {};
+  struct sigaction action {
+  }, before{};
   action.sa_handler = [](int) { handled = handled + 1; };
   ::sigaction(SIGUSR1, &action, &before);
-  process p{here(), by(how), [](pid_t parent) {
-    for (int i = 0; i < 20; ++i) {
-      ::kill(parent, SIGUSR1);
-      ::usleep(2000);
-    }
-  }, ::getpid()};
+  process p{here(), by(how),
+            [](pid_t parent) {
+              for (int i = 0; i < 20; ++i) {
+                ::kill(parent, SIGUSR1);
+                ::usleep(2000);
+              }
+            },
+            ::getpid()};
   CHECK(p.join().success());
   CHECK(handled > 0);
   ::sigaction(SIGUSR1, &before, nullptr);

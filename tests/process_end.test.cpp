@@ -32,48 +32,53 @@ TEST_CASE("terminate unwinds a process that blocks, whatever it blocks in") {
   const std::string in = GENERATE("get", "put", "recv", "join", "sleep", "wait", "thread");
   INFO("blocked in " << in);
   queue<std::string> said{here()};
-  process p{here(), by(how), [](const node& inner, sink<std::string> to, std::string where) {
-    telltale t{to, "unwound"};
-    try {
-      if (where == "get") {
-        queue<int> q{inner};
-        to.put("ready");
-        q.get();
-      } else if (where == "put") {
-        queue<int> q{inner, {.max_items = 1}};
-        q.put(1);
-        to.put("ready");
-        q.put(2);
-      } else if (where == "recv") {
-        auto [a, b] = pipe<int>(inner);
-        to.put("ready");
-        a.recv();
-      } else if (where == "join") {
-        process stays{inner, sleep_long};
-        to.put("ready");
-        stays.join();
-      } else if (where == "wait") {
-        queue<int> q{inner};
-        to.put("ready");
-        wait_any({q});
-      } else if (where == "thread") {
-        queue<int> q{inner};
-        std::thread second([&] {
-          to.put("ready");
-          const auto got = q.get(1h);
-          to.try_put(got == errc::stopping ? "second stopped" : "second wrong").value();
-        });
-        struct joins { std::thread& t; ~joins() { t.join(); } } at_end{second};
-        sleep_long();
-      } else {
-        to.put("ready");
-        sleep_long();
-      }
-    } catch (const failure& f) {
-      to.try_put(std::string(to_string(f.code()))).value();
-      throw;
-    }
-  }, said, in};
+  process p{here(), by(how),
+            [](const node& inner, sink<std::string> to, std::string where) {
+              telltale t{to, "unwound"};
+              try {
+                if (where == "get") {
+                  queue<int> q{inner};
+                  to.put("ready");
+                  q.get();
+                } else if (where == "put") {
+                  queue<int> q{inner, {.max_items = 1}};
+                  q.put(1);
+                  to.put("ready");
+                  q.put(2);
+                } else if (where == "recv") {
+                  auto [a, b] = pipe<int>(inner);
+                  to.put("ready");
+                  a.recv();
+                } else if (where == "join") {
+                  process stays{inner, sleep_long};
+                  to.put("ready");
+                  stays.join();
+                } else if (where == "wait") {
+                  queue<int> q{inner};
+                  to.put("ready");
+                  wait_any({q});
+                } else if (where == "thread") {
+                  queue<int> q{inner};
+                  std::thread second([&] {
+                    to.put("ready");
+                    const auto got = q.get(1h);
+                    to.try_put(got == errc::stopping ? "second stopped" : "second wrong").value();
+                  });
+                  struct joins {
+                    std::thread& t;
+                    ~joins() { t.join(); }
+                  } at_end{second};
+                  sleep_long();
+                } else {
+                  to.put("ready");
+                  sleep_long();
+                }
+              } catch (const failure& f) {
+                to.try_put(std::string(to_string(f.code()))).value();
+                throw;
+              }
+            },
+            said, in};
   REQUIRE(said.get() == "ready");
   p.terminate();
   if (in == "thread") CHECK(said.get() == "second stopped");
@@ -87,11 +92,12 @@ TEST_CASE("terminate unwinds a process that blocks, whatever it blocks in") {
 TEST_CASE("a busy process sees that it was asked to stop") {
   EACH_METHOD(how);
   queue<int> to{here()};
-  process p{here(), by(how), [](queue<int> out) {
-    out.put(1);
-    while (!this_process::stop_requested()) {
-    }
-  }, to};
+  process p{here(), by(how),
+            [](queue<int> out) {
+              out.put(1);
+              while (!this_process::stop_requested()) {}
+            },
+            to};
   to.get();
   p.terminate();
   CHECK(p.join().text() == "exit 0");
@@ -102,11 +108,13 @@ TEST_CASE("a busy process sees that it was asked to stop") {
 TEST_CASE("kill ends a process that hears nothing") {
   EACH_METHOD(how);
   queue<int> to{here()};
-  process p{here(), by(how), [](queue<int> out) {
-    ::signal(SIGTERM, SIG_IGN);
-    out.put(1);
-    for (;;) ::pause();
-  }, to};
+  process p{here(), by(how),
+            [](queue<int> out) {
+              ::signal(SIGTERM, SIG_IGN);
+              out.put(1);
+              for (;;) ::pause();
+            },
+            to};
   to.get();
   p.terminate();
   CHECK(p.join(50ms) == errc::timed_out);
@@ -125,7 +133,8 @@ TEST_CASE("the exit status says how a process ended") {
   CHECK(ending([] { ::_exit(7); }) == exit_status::exited(7));
   CHECK(ending([] { return 5; }) == exit_status::exited(0));  // what a body returns is nobody's
   CHECK(ending([] { ::abort(); }).signal() == SIGABRT);
-  if (!harness::sanitized) CHECK(ending([] { ::raise(SIGSEGV); }).signal() == SIGSEGV);  // a sanitizer makes a report and an exit of it
+  if (!harness::sanitized)
+    CHECK(ending([] { ::raise(SIGSEGV); }).signal() == SIGSEGV);  // a sanitizer makes a report and an exit of it
   CHECK(ending([] { throw my_error("no such thing"); }).exception_text() == "no such thing");
   CHECK(ending([] { throw my_error("no such thing"); }).exception_type().find("my_error") != std::string::npos);
   CHECK(ending([] { throw my_error("no such thing"); }).code() == 1);
@@ -143,14 +152,25 @@ TEST_CASE("exit in the body is the process's exit code") {
 
 TEST_CASE("the end of the body ends the process, whatever threads it left behind") {
   EACH_METHOD(how);
-  process p{here(), by(how), [] { std::thread([] { for (;;) ::pause(); }).detach(); }};
+  process p{here(), by(how), [] {
+              std::thread([] {
+                for (;;) ::pause();
+              }).detach();
+            }};
   CHECK(p.join() == exit_status::exited(0));
 }
 
 TEST_CASE("a process object that is destroyed joins") {
   EACH_METHOD(how);
   queue<int> to{here()};
-  { process p{here(), by(how), [](queue<int> out) { ::usleep(20000); out.put(1); }, to}; }
+  {
+    process p{here(), by(how),
+              [](queue<int> out) {
+                ::usleep(20000);
+                out.put(1);
+              },
+              to};
+  }
   CHECK(to.size() == 1);
 }
 
@@ -160,14 +180,13 @@ TEST_CASE("a process object that is destroyed by an exception ends its process")
   try {
     process p{here(), by(how), sleep_long};
     process deaf{here(), {.start = how, .shutdown = 20ms}, [] {
-      ::signal(SIGTERM, SIG_IGN);
-      for (;;) ::pause();
-    }};
+                   ::signal(SIGTERM, SIG_IGN);
+                   for (;;) ::pause();
+                 }};
     process patient{here(), {.start = how, .shutdown = std::chrono::nanoseconds::max()}, sleep_long};
     pid = p.pid();
     throw my_error("unwind");
-  } catch (const my_error&) {
-  }
+  } catch (const my_error&) {}
   CHECK_FALSE(alive(pid));
 }
 

@@ -46,7 +46,8 @@ TEST_CASE("a descriptor of the parent is not open in a child, except by fork") {
   queue<std::vector<std::string>> to{here()};
   process p{here(), by(how), [](queue<std::vector<std::string>> out) { out.put(what_is_open()); }, to};
   const auto open = to.get();
-  const bool there = std::any_of(open.begin(), open.end(), [](const auto& d) { return d.find("not to be inherited") != std::string::npos; });
+  const bool there =
+      std::any_of(open.begin(), open.end(), [](const auto& d) { return d.find("not to be inherited") != std::string::npos; });
   CHECK(there == (how == start_method::fork));
   if (how != start_method::fork) {
     for (const auto& d : open) INFO(d);
@@ -63,10 +64,13 @@ TEST_CASE("a child's open descriptors do not grow with its siblings") {
   std::vector<process> siblings;
   std::vector<int> counts;
   for (int i = 0; i < 6; ++i) {
-    siblings.emplace_back(here(), by(how), [](queue<int> out) {
-      out.put(static_cast<int>(what_is_open().size()));
-      sleep_long();
-    }, to);
+    siblings.emplace_back(
+        here(), by(how),
+        [](queue<int> out) {
+          out.put(static_cast<int>(what_is_open().size()));
+          sleep_long();
+        },
+        to);
     counts.push_back(to.get());
   }
   CHECK(*std::min_element(counts.begin(), counts.end()) == *std::max_element(counts.begin(), counts.end()));
@@ -90,7 +94,11 @@ TEST_CASE("240 handles are arguments; more than fit are a clear error") {
   const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
   std::vector<queue<int>> all;
   for (int i = 0; i < 240; ++i) all.emplace_back(here());
-  process p{here(), by(how), [](std::vector<queue<int>> in) { for (auto& q : in) q.put(1); }, all};
+  process p{here(), by(how),
+            [](std::vector<queue<int>> in) {
+              for (auto& q : in) q.put(1);
+            },
+            all};
   CHECK(p.join().success());
   for (auto& q : all) CHECK(q.try_get().value_or(0) == 1);
   for (int i = 0; i < 20; ++i) all.emplace_back(here());
@@ -102,7 +110,13 @@ TEST_CASE("with no descriptor left a start is a clear error, loses nothing, and 
   EACH_METHOD(how);
   queue<int> to{here()};
   auto [mine, theirs] = one_way<int>(here());
-  process p{here(), {.name = "later", .start = how, .deferred = true}, [](queue<int> q, pipe_end<int, void> out) { q.put(1); out.send(2); }, to,
+  process p{here(),
+            {.name = "later", .start = how, .deferred = true},
+            [](queue<int> q, pipe_end<int, void> out) {
+              q.put(1);
+              out.send(2);
+            },
+            to,
             std::move(theirs)};
   const int highest = highest_descriptor();
   for (int spare = 0; spare < 16; ++spare) {
@@ -128,22 +142,22 @@ TEST_CASE("with no descriptor left a start is a clear error, loses nothing, and 
 
 TEST_CASE("a child with no descriptor left gets a clear error and recovers") {
   queue<std::string> to{here()};
-  process p{here(), [](const node& inner, queue<std::string> out) {
-    {
-      const file_limit none(static_cast<std::size_t>(highest_descriptor() + 1));
-      std::vector<owned_fd> fill;
-      for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) fill.emplace_back(fd);
-      try {
-        queue<int> q{inner};
-        out.put("made");
-      } catch (const failure& f) {
-        out.put(std::string(to_string(f.code())));
-      }
-    }
-    queue<int> q{inner};
-    process nested{inner, [](queue<int> in) { in.put(1); }, q};
-    out.put(std::to_string(q.get()));
-  }, to};
+  process p{here(),
+            [](const node& inner, queue<std::string> out) {
+              {
+                const file_limit none(static_cast<std::size_t>(highest_descriptor() + 1));
+                std::vector<owned_fd> fill;
+                for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) fill.emplace_back(fd);
+                try {
+                  queue<int> q{inner};
+                  out.put("made");
+                } catch (const failure& f) { out.put(std::string(to_string(f.code()))); }
+              }
+              queue<int> q{inner};
+              process nested{inner, [](queue<int> in) { in.put(1); }, q};
+              out.put(std::to_string(q.get()));
+            },
+            to};
   CHECK(to.get() == "no_descriptors");
   CHECK(to.get() == "1");
   CHECK(p.join().success());

@@ -29,7 +29,8 @@ long resident_kib(const char* file = "/proc/self/status") {
 
 std::size_t zombies() {
   const auto all = harness::child_processes();
-  return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](pid_t pid) { return harness::process_state(pid) == 'Z'; }));
+  return static_cast<std::size_t>(
+      std::count_if(all.begin(), all.end(), [](pid_t pid) { return harness::process_state(pid) == 'Z'; }));
 }
 
 }  // namespace
@@ -68,8 +69,7 @@ TEST_CASE("promise 33: join, is_alive and exit agree in all threads", "[deadline
     for (int t = 0; t < thread_count; ++t) {
       threads.emplace_back([&, t] {
         ready.arrive_and_wait();
-        while (t % 2 == 0 && p.is_alive()) {
-        }
+        while (t % 2 == 0 && p.is_alive()) {}
         const auto exit = p.join();
         if (exit.code() != code || p.is_alive() || p.exit() != exit || p.join(0s).value() != exit) ++wrong;
       });
@@ -93,11 +93,15 @@ TEST_CASE("promise 32: 1000 starts and joins, and 1000 starts and kills, leave n
   const bool kill = GENERATE(false, true);
   queue<int> kept{here()};
   const auto cycle = [&] {
-    process p{here(), [](queue<int> q, bool stay) { q.put(1); if (stay) sleep_long(); }, kept, kill};
+    process p{here(),
+              [](queue<int> q, bool stay) {
+                q.put(1);
+                if (stay) sleep_long();
+              },
+              kept, kill};
     if (kill) p.kill();
     p.join();
-    while (kept.try_get()) {
-    }
+    while (kept.try_get()) {}
   };
   for (int i = 0; i < 100; ++i) cycle();
   const auto descriptors = harness::open_descriptors();

@@ -53,28 +53,27 @@ TEST_CASE("a process that wants more memory than its limit gets bad_alloc") {
   EACH_METHOD(how);
   if (harness::sanitized) return;
   process p{here(), {.start = how, .limits = {.memory = std::size_t{256} << 20}}, [] {
-    std::vector<char> fits(std::size_t{16} << 20, 'x');
-    std::vector<char> too_large(std::size_t{512} << 20, 'x');
-  }};
+              std::vector<char> fits(std::size_t{16} << 20, 'x');
+              std::vector<char> too_large(std::size_t{512} << 20, 'x');
+            }};
   CHECK(p.join().exception_type() == "std::bad_alloc");
 }
 
 TEST_CASE("a process that computes longer than its limit ends by SIGXCPU") {
   EACH_METHOD(how);
   process p{here(), {.start = how, .limits = {.cpu_time = 1s}, .stderr = ::fileno(std::tmpfile())}, [] {
-    for (volatile int busy = 1; busy != 0;) {
-    }
-  }};
+              for (volatile int busy = 1; busy != 0;) {}
+            }};
   CHECK(p.join().signal() == SIGXCPU);
 }
 
 TEST_CASE("a process that opens more files than its limit gets EMFILE") {
   EACH_METHOD(how);
   process p{here(), {.start = how, .limits = {.open_files = 64}}, [] {
-    for (int i = 0; i < 64; ++i) {
-      if (::open("/dev/null", O_RDONLY) < 0) ::_exit(errno == EMFILE ? 9 : 1);
-    }
-  }};
+              for (int i = 0; i < 64; ++i) {
+                if (::open("/dev/null", O_RDONLY) < 0) ::_exit(errno == EMFILE ? 9 : 1);
+              }
+            }};
   CHECK(p.join() == exit_status::exited(9));
 }
 
@@ -82,12 +81,15 @@ TEST_CASE("environment and directory are what was asked for") {
   EACH_METHOD(how);
   const scratch dir;
   queue<std::string> to{here()};
-  process p{here(), {.start = how, .env = {{"ANSWER", "42"}}, .cwd = dir.path}, [](queue<std::string> out) {
-    const char* answer = ::getenv("ANSWER");
-    out.put(std::filesystem::current_path().string());
-    out.put(answer != nullptr ? answer : "none");
-    out.put(::getenv("PATH") != nullptr ? "path" : "none");
-  }, to};
+  process p{here(),
+            {.start = how, .env = {{"ANSWER", "42"}}, .cwd = dir.path},
+            [](queue<std::string> out) {
+              const char* answer = ::getenv("ANSWER");
+              out.put(std::filesystem::current_path().string());
+              out.put(answer != nullptr ? answer : "none");
+              out.put(::getenv("PATH") != nullptr ? "path" : "none");
+            },
+            to};
   CHECK(to.get() == dir.path.string());
   CHECK(to.get() == "42");
   CHECK(to.get() == "path");
@@ -123,10 +125,12 @@ TEST_CASE("a log level holds in the processes started from then on, and in their
   const auto before = current_log_level();
   log_to_stderr(log_level::error);
   queue<int> to{here()};
-  process p{here(), by(how), [](const node& inner, queue<int> out) {
-    out.put(static_cast<int>(current_log_level()));
-    process q{inner, [](queue<int> from) { from.put(static_cast<int>(current_log_level())); }, out};
-  }, to};
+  process p{here(), by(how),
+            [](const node& inner, queue<int> out) {
+              out.put(static_cast<int>(current_log_level()));
+              process q{inner, [](queue<int> from) { from.put(static_cast<int>(current_log_level())); }, out};
+            },
+            to};
   CHECK(to.get() == static_cast<int>(log_level::error));
   CHECK(to.get() == static_cast<int>(log_level::error));
   log_to_stderr(before);
@@ -135,8 +139,8 @@ TEST_CASE("a log level holds in the processes started from then on, and in their
 TEST_CASE("closed standard output in a child is no failure of its own") {
   EACH_METHOD(how);
   process p{here(), by(how), [] {
-    for (const int fd : {0, 1, 2}) ::close(fd);
-    std::cout << "into the void" << std::flush;
-  }};
+              for (const int fd : {0, 1, 2}) ::close(fd);
+              std::cout << "into the void" << std::flush;
+            }};
   CHECK(p.join() == exit_status::exited(0));
 }

@@ -29,7 +29,9 @@ bool all_gone(const std::vector<pid_t>& pids) {
 std::size_t count_descriptors(pid_t pid) {
   std::error_code gone;
   std::size_t n = 0;
-  for (std::filesystem::directory_iterator at("/proc/" + std::to_string(pid) + "/fd", gone), end; !gone && at != end; at.increment(gone)) ++n;
+  for (std::filesystem::directory_iterator at("/proc/" + std::to_string(pid) + "/fd", gone), end; !gone && at != end;
+       at.increment(gone))
+    ++n;
   return n;
 }
 
@@ -124,8 +126,7 @@ void program::signal_group(int number) const { ::kill(-pid_, number); }
 
 exit_status program::wait() {
   int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
   pid_ = -1;
   return WIFSIGNALED(status) ? exit_status::signaled(WTERMSIG(status)) : exit_status::exited(WEXITSTATUS(status));
 }

@@ -14,11 +14,11 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-inline constexpr std::initializer_list<cloister::start_method> all_methods = {cloister::start_method::forkserver, cloister::start_method::spawn,
-                                                                              cloister::start_method::fork};
+inline constexpr std::initializer_list<cloister::start_method> all_methods = {
+    cloister::start_method::forkserver, cloister::start_method::spawn, cloister::start_method::fork};
 /// `const auto how = GENERATE(values(all_methods));` in a case; this names it in failures.
-#define EACH_METHOD(how)                                         \
-  const auto how = GENERATE(values(support::all_methods));       \
+#define EACH_METHOD(how)                                   \
+  const auto how = GENERATE(values(support::all_methods)); \
   INFO("start method " << cloister::to_string(how))
 
 inline const cloister::node& here() { return *harness::here; }
@@ -40,8 +40,8 @@ std::vector<pid_t> session_members(pid_t sid);
 class program {
  public:
   struct setup {
-    std::string executable = {};          ///< another file than the built one
-    bool closed_stdio = false;            ///< 0, 1 and 2 are closed in it; nothing can be read
+    std::string executable = {};  ///< another file than the built one
+    bool closed_stdio = false;    ///< 0, 1 and 2 are closed in it; nothing can be read
   };
   explicit program(std::vector<std::string> arguments) : program(std::move(arguments), setup()) {}
   program(std::vector<std::string> arguments, setup how);

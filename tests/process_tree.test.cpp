@@ -35,13 +35,20 @@ TEST_CASE("children start and join children two levels deep, and all report in o
 TEST_CASE("a child knows the process that started it") {
   EACH_METHOD(how);
   queue<std::pair<pid_t, std::string>> to{here()};
-  process p{here(), {.name = "middle", .start = how}, [](const node& inner, queue<std::pair<pid_t, std::string>> out) {
-    const auto up = parent_process();
-    if (!up || !up->is_alive() || up->join(0s).has_value()) ::_exit(1);
-    out.put({up->id().pid, up->name()});
-    process q{inner, [](queue<std::pair<pid_t, std::string>> from) { from.put({parent_process()->id().pid, parent_process()->name()}); }, out};
-    if (!q.join().success()) ::_exit(2);
-  }, to};
+  process p{here(),
+            {.name = "middle", .start = how},
+            [](const node& inner, queue<std::pair<pid_t, std::string>> out) {
+              const auto up = parent_process();
+              if (!up || !up->is_alive() || up->join(0s).has_value()) ::_exit(1);
+              out.put({up->id().pid, up->name()});
+              process q{inner,
+                        [](queue<std::pair<pid_t, std::string>> from) {
+                          from.put({parent_process()->id().pid, parent_process()->name()});
+                        },
+                        out};
+              if (!q.join().success()) ::_exit(2);
+            },
+            to};
   CHECK(to.get() == std::pair(::getpid(), std::string("main")));
   CHECK(to.get() == std::pair(p.pid(), std::string("middle")));
   CHECK(p.join().success());
@@ -51,10 +58,10 @@ TEST_CASE("active_children lists, in order, what this process started and nobody
   EACH_METHOD(how);
   process a{here(), by(how), sleep_long};
   process b{here(), by(how), [](const node& inner) {
-    process inside{inner, sleep_long};
-    if (active_children().size() != 1 || active_children()[0] != inside.id()) ::_exit(1);
-    inside.terminate();
-  }};
+              process inside{inner, sleep_long};
+              if (active_children().size() != 1 || active_children()[0] != inside.id()) ::_exit(1);
+              inside.terminate();
+            }};
   CHECK(b.join().success());
   process c{here(), by(how), sleep_long};
   auto all = active_children();
@@ -72,12 +79,19 @@ TEST_CASE("active_children lists, in order, what this process started and nobody
 TEST_CASE("a process that ends takes its daemons along and waits for its other children") {
   EACH_METHOD(how);
   queue<pid_t> to{here()};
-  process p{here(), by(how), [](const node& inner, queue<pid_t> out) {
-    static process daemon, plain;
-    daemon = process{inner, {.daemon = true}, sleep_long};
-    plain = process{inner, [](queue<pid_t> from) { ::usleep(20000); from.put(-1); }, out};
-    out.put(daemon.pid());
-  }, to};
+  process p{here(), by(how),
+            [](const node& inner, queue<pid_t> out) {
+              static process daemon, plain;
+              daemon = process{inner, {.daemon = true}, sleep_long};
+              plain = process{inner,
+                              [](queue<pid_t> from) {
+                                ::usleep(20000);
+                                from.put(-1);
+                              },
+                              out};
+              out.put(daemon.pid());
+            },
+            to};
   const pid_t daemon = to.get();
   CHECK(p.join().success());
   CHECK(to.try_get().value() == -1);
@@ -115,7 +129,9 @@ TEST_CASE("an exit notice waits for room in a full queue, though no other proces
 
 TEST_CASE("an exit notice that is too long for its queue arrives shortened") {
   queue<exit_notice> ends{here(), {.max_bytes = 4096}};
-  process p{here(), {.name = std::string(5000, 'n'), .stderr = ::fileno(std::tmpfile())}, [] { throw std::runtime_error(std::string(15'000, 'x')); }};
+  process p{here(), {.name = std::string(5000, 'n'), .stderr = ::fileno(std::tmpfile())}, [] {
+              throw std::runtime_error(std::string(15'000, 'x'));
+            }};
   monitor(p, ends);
   const auto n = ends.get(20s).value();
   CHECK(n.process == p.id());

@@ -30,8 +30,7 @@ void put_numbers(sink<int> out, int from, int to) {
 }
 
 void drain(source<int> in) {
-  while (in.get(5s)) {
-  }
+  while (in.get(5s)) {}
 }
 
 }  // namespace
@@ -137,14 +136,20 @@ TEST_CASE("promise 40: closing wakes every blocked getter and putter in all proc
   full.put(0);
   std::vector<process> waiting;
   for (int i = 0; i < 4; ++i) {
-    waiting.emplace_back(*here, process_options{.start = method}, [](queue<int> q, sink<int> up) {
-      up.put(1);
-      if (!(q.get(60s) == errc::closed)) throw std::runtime_error("not closed");
-    }, empty, ready);
-    waiting.emplace_back(*here, process_options{.start = method}, [](queue<int> q, sink<int> up) {
-      up.put(1);
-      if (!(q.put(1, 60s) == errc::closed)) throw std::runtime_error("not closed");
-    }, full, ready);
+    waiting.emplace_back(
+        *here, process_options{.start = method},
+        [](queue<int> q, sink<int> up) {
+          up.put(1);
+          if (!(q.get(60s) == errc::closed)) throw std::runtime_error("not closed");
+        },
+        empty, ready);
+    waiting.emplace_back(
+        *here, process_options{.start = method},
+        [](queue<int> q, sink<int> up) {
+          up.put(1);
+          if (!(q.put(1, 60s) == errc::closed)) throw std::runtime_error("not closed");
+        },
+        full, ready);
   }
   for (std::size_t i = 0; i < waiting.size(); ++i) ready.get();
   for (const auto& p : waiting) REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }));
@@ -158,7 +163,9 @@ TEST_CASE("promise 15: after a put has returned, size is at least 1 and try_get 
   queue<int> q{*here}, fine{*here}, turn{*here};
   constexpr int rounds = 10'000 / harness::slowdown;
   // Its own puts first; then those that it hears of by another queue.
-  process p{*here, {.start = method}, [](queue<int> mine, sink<int> out, source<int> heard) {
+  process p{*here,
+            {.start = method},
+            [](queue<int> mine, sink<int> out, source<int> heard) {
               int ok = 0;
               for (int i = 0; i < rounds; ++i) {
                 mine.put(i);
@@ -169,7 +176,10 @@ TEST_CASE("promise 15: after a put has returned, size is at least 1 and try_get 
                 heard.get();
                 out.put(mine.size() >= 1 && !mine.empty() && mine.try_get() ? 1 : 0);
               }
-            }, q, fine, turn};
+            },
+            q,
+            fine,
+            turn};
   REQUIRE(fine.get() == rounds);
   for (int i = 0; i < rounds; ++i) {
     q.put(i);
@@ -199,9 +209,11 @@ TEST_CASE("promise 16: put A returned before put B began means A comes out first
 
 TEST_CASE("promise 13: a child that put 100 MB on an undrained queue ends, and every item is still there") {
   queue<std::vector<std::byte>> q{*here};
-  process p{*here, [](sink<std::vector<std::byte>> out) {
+  process p{*here,
+            [](sink<std::vector<std::byte>> out) {
               for (int i = 0; i < 100; ++i) out.put(std::vector<std::byte>(1'000'000, static_cast<std::byte>(i)));
-            }, q};
+            },
+            q};
   REQUIRE(p.join(60s).value().success());
   for (int i = 0; i < 100; ++i) {
     const auto item = q.try_get().value();
@@ -219,8 +231,7 @@ TEST_CASE("promise 14: a value that has no encoding is an error at the put, and 
   std::variant<std::string, strings> broken;
   try {
     broken.emplace<strings>(thrower{}, thrower{});
-  } catch (int) {
-  }
+  } catch (int) {}
   REQUIRE(broken.valueless_by_exception());
   REQUIRE_THROWS_AS(q.put(broken), failure);
   REQUIRE(q.size() == 0);
@@ -233,11 +244,15 @@ TEST_CASE("a leased message comes back when its holder is killed, and says so") 
   queue<int> q{*here};
   queue<int> up{*here};
   q.put(5);
-  process p{*here, {.start = method}, [](source<int> in, sink<int> out) {
+  process p{*here,
+            {.start = method},
+            [](source<int> in, sink<int> out) {
               auto l = in.take();
               out.put(*l);
               this_process::sleep_for(1h);
-            }, q, up};
+            },
+            q,
+            up};
   REQUIRE(up.get() == 5);
   REQUIRE(q.try_get() == errc::would_block);
   p.kill();
@@ -253,10 +268,14 @@ TEST_CASE("promise 17: join returns although a consumer died between get and tas
   queue<int> up{*here};
   for (int i = 0; i < 3; ++i) q.put(i);
   {
-    process p{*here, {.start = method}, [](joinable_queue<int> in, sink<int> out) {
+    process p{*here,
+              {.start = method},
+              [](joinable_queue<int> in, sink<int> out) {
                 out.put(in.get());
                 this_process::sleep_for(1h);
-              }, q, up};
+              },
+              q,
+              up};
     REQUIRE(up.get() == 0);
     REQUIRE(q.join(10ms) == errc::timed_out);
     p.kill();
@@ -297,9 +316,7 @@ TEST_CASE("the end of a lease loop's body acknowledges; leaving it gives back") 
   l.ack();
   try {
     for (auto& m : q.leases()) throw *m;
-  } catch (int n) {
-    REQUIRE(n == 2);
-  }
+  } catch (int n) { REQUIRE(n == 2); }
   REQUIRE(q.take().redelivered());
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What becomes of a queue's messages when those who put and get them are killed on the way, as the queue's users see it. Each step of
-// each operation, in each state of a queue, is gone through below the library's own processes: slots_crash.test.cpp.
+// What becomes of a queue's messages when those who put and get them are killed on the way, as the queue's users see it. Each step
+// of each operation, in each state of a queue, is gone through below the library's own processes: slots_crash.test.cpp.
 #include "harness.hpp"
 
 #include <cloister/cloister.hpp>
@@ -25,10 +25,14 @@ TEST_CASE("promise 11: the message of a consumer killed in its get goes to anoth
   for (unsigned step = 1; step <= fault_steps("get"); ++step) {
     INFO("step " << step);
     queue<std::string> q{*here};
-    process p{*here, {.start = method}, [](source<std::string> in, unsigned at) {
+    process p{*here,
+              {.start = method},
+              [](source<std::string> in, unsigned at) {
                 inject_fault({.operation = "get", .step = at});
                 static_cast<void>(in.get());
-              }, q, step};
+              },
+              q,
+              step};
     q.put("first");
     q.put("second");
     const bool killed = p.join().signal() == SIGKILL;
@@ -45,10 +49,14 @@ TEST_CASE("promise 11: a consumer killed while it waits takes no message and no 
   for (unsigned step = 0; step <= fault_steps("wait"); ++step) {
     INFO("step " << step);
     queue<int> q{*here}, up{*here};
-    process victim{*here, {.start = method}, [](source<int> in, unsigned at) {
+    process victim{*here,
+                   {.start = method},
+                   [](source<int> in, unsigned at) {
                      if (at > 0) inject_fault({.operation = "wait", .step = at});
                      in.get();
-                   }, q, step};
+                   },
+                   q,
+                   step};
     const bool sleeps = step == 0 || step == 3;  // else it dies before it does
     if (sleeps) REQUIRE(harness::eventually([&] { return harness::asleep(victim.pid()); }));
     else REQUIRE(victim.join().signal() == SIGKILL);
@@ -71,10 +79,15 @@ TEST_CASE("promise 12: nobody sees a part of a message whose sender was killed o
   for (unsigned step = 1; step <= fault_steps(operation); ++step) {
     INFO(operation << " step " << step);
     queue<bytes> q{*here, {.max_items = 1}};  // so that there is no room beside what the dead one claimed
-    process p{*here, {.start = method}, [](sink<bytes> out, std::string in, unsigned at) {
+    process p{*here,
+              {.start = method},
+              [](sink<bytes> out, std::string in, unsigned at) {
                 inject_fault({.operation = in, .step = at});
                 out.put(bytes(5'000'000, std::byte{1}));
-              }, q, operation, step};
+              },
+              q,
+              operation,
+              step};
     const bool killed = p.join().signal() == SIGKILL;
     if (!killed || (operation == "put" && step >= 6)) {  // it was there before the end
       const auto large = q.try_get().value();

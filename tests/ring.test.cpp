@@ -159,10 +159,8 @@ TEST_CASE("a reader drains a closed or dead writer's messages and then hears it,
   REQUIRE(put(*pipe, 0, 1, 10));
   REQUIRE(put(*pipe, 0, 2, 10));
   REQUIRE(put(*pipe, 1, 3, 10));
-  if (dead)
-    pipe->set_end_state(0, end_state::dead, exit_status::signaled(SIGKILL));
-  else
-    pipe->set_end_state(0, end_state::closed);
+  if (dead) pipe->set_end_state(0, end_state::dead, exit_status::signaled(SIGKILL));
+  else pipe->set_end_state(0, end_state::closed);
   CHECK(arrives(*pipe, 0, message(1, 10)));
   CHECK(arrives(*pipe, 0, message(2, 10)));
   CHECK(pipe->poll(0, 10s).value());  // the end of the stream is something to read
@@ -205,8 +203,7 @@ TEST_CASE("a process that is to stop takes nothing more, and puts only while tha
     request_stop(errc::stopping);
     REQUIRE(pipe->peek(0, 1s) == errc::stopping);
     REQUIRE(pipe->poll(0, 1s) == errc::stopping);
-    while (put(*pipe, 0, 2, 100)) {
-    }
+    while (put(*pipe, 0, 2, 100)) {}
     REQUIRE(put(*pipe, 0, 2, 100, 10s) == errc::stopping);
   });
   CHECK(ended == exit_status::exited(0));
@@ -262,8 +259,7 @@ TEST_CASE("an armed bell rings at the first message, and the look wakes a reader
   CHECK(rings == 1);
   pipe->look();
   CHECK(rings == 2);  // somebody may have stopped between disarming and ringing
-  while (get(*pipe, 0)) {
-  }
+  while (get(*pipe, 0)) {}
   pipe->look();
   CHECK(rings == 2);
 

@@ -72,10 +72,8 @@ class victim {
           body();
         }) {}
   void wait() {
-    if (action_ == fault_action::stop)
-      REQUIRE(child_.wait_stopped());
-    else
-      REQUIRE(child_.wait() == exit_status::signaled(SIGKILL));
+    if (action_ == fault_action::stop) REQUIRE(child_.wait_stopped());
+    else REQUIRE(child_.wait() == exit_status::signaled(SIGKILL));
   }
   void sleeps() {  // or is dead already: the end of a first, short wait is a step too
     REQUIRE(harness::eventually([&] { return harness::asleep(child_.pid()) || harness::process_state(child_.pid()) == 'Z'; }));

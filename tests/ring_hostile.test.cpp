@@ -141,8 +141,7 @@ TEST_CASE("links that go back, round or nowhere are found out") {
 TEST_CASE("breaking wakes whoever sleeps") {
   spin_budget::set_spinning(false);
   const auto pipe = make(16 * kib);
-  while (put(*pipe, 0, 0, 1000)) {
-  }
+  while (put(*pipe, 0, 0, 1000)) {}
   harness::child writer([&] { return put(*pipe, 0, 0, 1000, deadline::never()) == errc::broken; });
   harness::child reader([&] { return get(*pipe, 1, deadline::never()) == errc::broken; });
   REQUIRE(harness::eventually([&] { return harness::asleep(writer.pid()) && harness::asleep(reader.pid()); }));
@@ -182,10 +181,8 @@ TEST_CASE("a process that writes random words into a pipe in use harms nobody bu
         r.set<std::uint64_t>(ends_at, 0);
         r.set<std::uint64_t>(ends_at + 8, 0);
         for (int i = 0; i < 50; ++i) {
-          if (writes)
-            static_cast<void>(put(*pipe, 0, 1, random() % 20'000, std::chrono::microseconds(random() % 500)));
-          else
-            static_cast<void>(get(*pipe, 0, std::chrono::microseconds(random() % 500)));
+          if (writes) static_cast<void>(put(*pipe, 0, 1, random() % 20'000, std::chrono::microseconds(random() % 500)));
+          else static_cast<void>(get(*pipe, 0, std::chrono::microseconds(random() % 500)));
         }
       }
     };

@@ -339,7 +339,8 @@ TEST_CASE("slots: another process attaches by descriptor; another type or a forg
   REQUIRE(slots::attach(mapped(), 78) == errc::wrong_type);
   for (std::size_t byte = slots_geometry::at; byte < slots_geometry::at + sizeof(slots_geometry); ++byte) {
     const auto member = byte - slots_geometry::at;
-    if (member >= offsetof(slots_geometry, max_items) && member < offsetof(slots_geometry, max_bytes)) continue;  // any limit is possible
+    if (member >= offsetof(slots_geometry, max_items) && member < offsetof(slots_geometry, max_bytes))
+      continue;  // any limit is possible
     q->layout().mapping().data()[byte] ^= std::byte{0x10};
     const auto forged = slots::attach(mapped(), 77);
     q->layout().mapping().data()[byte] ^= std::byte{0x10};

@@ -31,7 +31,8 @@ struct report {
 };
 
 inline report& shared_report() {
-  static auto* at = static_cast<report*>(::mmap(nullptr, sizeof(report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  static auto* at =
+      static_cast<report*>(::mmap(nullptr, sizeof(report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   return *at;
 }
 
@@ -82,7 +83,8 @@ inline std::vector<state> states() {
       {"empty", {}, [](slots&) { return std::vector<std::uint64_t>{}; }},
       {"one", {}, [](slots& q) { return fill(q, 1, 1); }},
       {"full", {.max_items = 3}, [](slots& q) { return fill(q, 1, 3); }},
-      {"wrapped", {.max_items = 4},
+      {"wrapped",
+       {.max_items = 4},
        [](slots& q) {
          for (std::uint64_t i = 0; i < 6; ++i) put(q, 100 + i), get(q);
          return fill(q, 1, 2);
@@ -102,7 +104,8 @@ inline std::vector<state> states() {
          for (int i = 0; i < 31; ++i) get(q);
          return numbers;
        }},
-      {"one came back", {},
+      {"one came back",
+       {},
        [](slots& q) {
          fill(q, 1, 2);
          REQUIRE(q.take(survivor, deadline::passed())->lease().has_value());
@@ -112,12 +115,14 @@ inline std::vector<state> states() {
          q.repair(gone);  // the first comes back as well: then both are in the table, oldest first
          return std::vector<std::uint64_t>{1, 2};
        }},
-      {"being written by another", {},
+      {"being written by another",
+       {},
        [](slots& q) {
          REQUIRE(die_at("put", 2, 0, [&] { put(q, 98, 8, bystander); }).signal() == SIGKILL);
          return fill(q, 1, 2);
        }},
-      {"given memory back", {},
+      {"given memory back",
+       {},
        [](slots& q) {
          fill(q, 100, 2, 300'000);
          drain(q);
@@ -125,7 +130,8 @@ inline std::vector<state> states() {
          q.look();
          return fill(q, 1, 1, 64 * 4096);
        }},
-      {"lease table about to grow", {},
+      {"lease table about to grow",
+       {},
        [](slots& q) {
          for (std::uint32_t i = 0; i < q.layout().geometry().first_leases; ++i) {
            put(q, 5000);
@@ -133,7 +139,8 @@ inline std::vector<state> states() {
          }
          return fill(q, 1, 2);
        }},
-      {"lease table full", {.max_bytes = 32 * 1024},
+      {"lease table full",
+       {.max_bytes = 32 * 1024},
        [](slots& q) {
          while (true) {
            put(q, 5000);
@@ -165,7 +172,9 @@ struct fault_place {
   std::string operation;
   unsigned step;
   unsigned skip;
-  std::string text() const { return operation + " " + std::to_string(step) + (skip ? " at the " + std::to_string(skip + 1) + "th time" : ""); }
+  std::string text() const {
+    return operation + " " + std::to_string(step) + (skip ? " at the " + std::to_string(skip + 1) + "th time" : "");
+  }
 };
 
 /// Every step of the operations of the queue, and of waiting and notifying; those that one call passes often, also later
@@ -173,9 +182,11 @@ struct fault_place {
 inline std::vector<fault_place> fault_places() {
   const std::set<std::string> often{"put4", "put5", "put6", "chunk1", "chunk5", "get5", "get7", "notify1"};
   std::vector<fault_place> all;
-  for (const auto operation : {"put", "grow", "chunk", "chunk_grow", "get", "lease", "lease_grow", "ack", "give_back", "wait", "notify"})
+  for (const auto operation :
+       {"put", "grow", "chunk", "chunk_grow", "get", "lease", "lease_grow", "ack", "give_back", "wait", "notify"})
     for (unsigned step = 1; step <= fault_steps(operation); ++step)
-      for (unsigned skip = 0; skip < (often.count(operation + std::to_string(step)) ? 3 : 1); ++skip) all.push_back({operation, step, skip});
+      for (unsigned skip = 0; skip < (often.count(operation + std::to_string(step)) ? 3 : 1); ++skip)
+        all.push_back({operation, step, skip});
   return all;
 }
 

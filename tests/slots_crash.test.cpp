@@ -23,10 +23,14 @@ struct role {
 bool patient = false;
 unsigned no_own(const report&, const fault_place&) { return 0; }
 fate untouched(unsigned, const fault_place&) { return fate::as_it_was; }
-bool is(const fault_place& p, const char* operation, unsigned from, unsigned to) { return p.operation == operation && p.step >= from && p.step <= to; }
+bool is(const fault_place& p, const char* operation, unsigned from, unsigned to) {
+  return p.operation == operation && p.step >= from && p.step <= to;
+}
 
 fate of_take(const fault_place& p) { return is(p, "get", 2, 4) ? fate::flagged : fate::as_it_was; }
-fate of_deliver(const fault_place& p) { return is(p, "get", 5, 8) || p.operation == "notify" || p.operation == "grow" ? fate::gone : fate::flagged; }
+fate of_deliver(const fault_place& p) {
+  return is(p, "get", 5, 8) || p.operation == "notify" || p.operation == "grow" ? fate::gone : fate::flagged;
+}
 bool stored_in_table(const fault_place& p) { return p.operation == "get" || p.operation == "notify" || is(p, "ack", 2, 2); }
 
 // Waits only where it is to die waiting.
@@ -37,7 +41,9 @@ void put_own(slots& q, report& r, std::size_t size) {
 }
 
 std::vector<role> roles() {
-  const auto own_put = [](const report& r, const fault_place& p) { return unsigned{r.put} + (is(p, "put", 6, 7) || (p.operation == "notify" && r.call == 0) ? 1U : 0U); };
+  const auto own_put = [](const report& r, const fault_place& p) {
+    return unsigned{r.put} + (is(p, "put", 6, 7) || (p.operation == "notify" && r.call == 0) ? 1U : 0U);
+  };
   const auto take = [](slots& q, report& r) {
     auto t = q.take(victim, patience());
     if (t) r.call = 1;
@@ -71,7 +77,10 @@ std::vector<role> roles() {
        [=](slots& q, report& r) {
          if (auto t = take(q, r)) t->give_back();
        },
-       [](unsigned call, const fault_place& p) { return call == 0 || !(is(p, "get", 3, 4) || is(p, "give_back", 1, 1)) ? of_take(p) : fate::flagged; }, no_own},
+       [](unsigned call, const fault_place& p) {
+         return call == 0 || !(is(p, "get", 3, 4) || is(p, "give_back", 1, 1)) ? of_take(p) : fate::flagged;
+       },
+       no_own},
       {"leases a message and acknowledges it",
        [=](slots& q, report& r) {
          auto t = take(q, r);
@@ -80,7 +89,10 @@ std::vector<role> roles() {
          r.call = 2;
          if (q.ack(victim, *l)) r.got(0);
        },
-       [](unsigned call, const fault_place& p) { return call == 0 ? of_take(p) : call == 2 && stored_in_table(p) ? fate::gone : fate::flagged; }, no_own},
+       [](unsigned call, const fault_place& p) {
+         return call == 0 ? of_take(p) : call == 2 && stored_in_table(p) ? fate::gone : fate::flagged;
+       },
+       no_own},
       {"leases a message and gives it back",
        [=](slots& q, report& r) {
          auto t = take(q, r);
@@ -119,13 +131,14 @@ void check(const state& s, const role& v, const fault_place& p, std::set<std::st
   const unsigned own = v.own(r, p);
   for (unsigned i = 0; i < own; ++i) expected.push_back({new_number + i, 0});
   const auto got = drain(*q);
-  const bool part_of_batch = v.name == "puts a batch of three" && (p.operation == "notify" || p.operation == "wait" || is(p, "put", 7, 7));
+  const bool part_of_batch =
+      v.name == "puts a batch of three" && (p.operation == "notify" || p.operation == "wait" || is(p, "put", 7, 7));
   if (part_of_batch)
     for (auto n = new_number; expected.size() < got.size(); ++n) expected.push_back({n, 0});
   REQUIRE(got.size() >= expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    INFO("message " << i << ": number " << got[i].number << ", redelivered " << got[i].redeliveries << " times; expected " << expected[i].number << ", "
-                    << expected[i].redeliveries);
+    INFO("message " << i << ": number " << got[i].number << ", redelivered " << got[i].redeliveries << " times; expected "
+                    << expected[i].number << ", " << expected[i].redeliveries);
     REQUIRE(got[i] == expected[i]);
   }
   REQUIRE(got.size() == expected.size());

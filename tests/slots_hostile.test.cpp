@@ -17,7 +17,10 @@ TEST_CASE("slots: impossible words, lengths and chunks break the queue, once and
   auto q = make();
   fill(*q, 1, 3, 20'000);
   SECTION("an unknown state") { word_of(*q, 0) = slot_word::make(0, static_cast<slot_state>(9)).raw; }
-  SECTION("a lap of the future, behind") { word_of(*q, 1) = slot_word::make(slot_word::lap_mask - 3, slot_state::ready).raw; get(*q); }
+  SECTION("a lap of the future, behind") {
+    word_of(*q, 1) = slot_word::make(slot_word::lap_mask - 3, slot_state::ready).raw;
+    get(*q);
+  }
   SECTION("a length that is not the one written") { q->layout().slot({0, 0}).length = 7; }
   SECTION("a length and its check, beyond all memory") {
     auto& s = q->layout().slot({0, 0});
@@ -34,7 +37,8 @@ TEST_CASE("slots: impossible words, lengths and chunks break the queue, once and
   }
   SECTION("a chain that runs in circles to another's") { q->layout().chunk(2).next = 9; }
   REQUIRE(q->take(2, deadline::passed()) == errc::broken);
-  REQUIRE(q->take(2, deadline::never()).error().text() == "queue 'tasks' get: broken: its shared memory holds what no correct process writes");
+  REQUIRE(q->take(2, deadline::never()).error().text() ==
+          "queue 'tasks' get: broken: its shared memory holds what no correct process writes");
   REQUIRE(q->put(2, message(1), deadline::never()) == errc::broken);
   REQUIRE(q->put(2, message(1, 20'000), deadline::never()) == errc::broken);
   REQUIRE(q->wait_idle(deadline::never()) == errc::broken);
@@ -49,7 +53,8 @@ TEST_CASE("slots: a queue that breaks wakes everybody who sleeps on it") {
   put(*full, 1);
   harness::child writer([&] { return full->put(2, message(2), deadline::never()) == errc::broken; });
   harness::child joiner([&] { return full->wait_idle(deadline::never()) == errc::broken; });
-  for (const auto* c : {&reader, &joiner_of_nothing, &writer, &joiner}) REQUIRE(harness::eventually([&] { return harness::asleep(c->pid()); }));
+  for (const auto* c : {&reader, &joiner_of_nothing, &writer, &joiner})
+    REQUIRE(harness::eventually([&] { return harness::asleep(c->pid()); }));
   word_of(*q, 0) = slot_word::make(0, static_cast<slot_state>(9)).raw;
   word_of(*full, 0) = slot_word::make(0, static_cast<slot_state>(9)).raw;
   REQUIRE(q->take(5, deadline::passed()) == errc::broken);

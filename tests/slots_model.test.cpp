@@ -116,7 +116,8 @@ class walk {
         if (h.from_table) {
           model_.returned.emplace(h.entry.position, h.entry);
         } else {
-          const auto at = std::find_if(model_.ready.begin(), model_.ready.end(), [&](const auto& e) { return e.position > h.entry.position; });
+          const auto at =
+              std::find_if(model_.ready.begin(), model_.ready.end(), [&](const auto& e) { return e.position > h.entry.position; });
           model_.ready.insert(at, h.entry);
         }
         break;
@@ -196,7 +197,9 @@ TEST_CASE("slots: random operations do what a std::deque says", "[deadline:120]"
   INFO("seed " << seed);
   SECTION("without a limit") { walk(static_cast<std::uint64_t>(seed), {}).run(20'000 / harness::slowdown); }
   SECTION("of 1 item") { walk(static_cast<std::uint64_t>(seed), {.max_items = 1}).run(5000 / harness::slowdown); }
-  SECTION("of 5 items, 3 deliveries") { walk(static_cast<std::uint64_t>(seed), {.max_items = 5, .max_deliveries = 3}).run(20'000 / harness::slowdown); }
+  SECTION("of 5 items, 3 deliveries") {
+    walk(static_cast<std::uint64_t>(seed), {.max_items = 5, .max_deliveries = 3}).run(20'000 / harness::slowdown);
+  }
   SECTION("flat messages, 2 deliveries") {
     walk(static_cast<std::uint64_t>(seed), {.message_size = 64, .max_deliveries = 2}).run(20'000 / harness::slowdown);
   }

@@ -17,15 +17,15 @@ std::vector<seen> wreck(slots& q) {
     REQUIRE(die_at(operation, step, 0, [&] { body(me); }).signal() == SIGKILL);
   };
   const auto take = [&](actor_id me) { return q.take(me, deadline::passed()).value(); };
-  dies("ack", 1, 11, [&](actor_id me) { (void)q.ack(me, *take(me).lease()); });                   // 1: leased
-  dies("lease", 4, 12, [&](actor_id me) { (void)take(me).lease(); });                             // 2: in both places
-  dies("get", 2, 13, [&](actor_id me) { take(me); });                                             // 3: taken
-  dies("get", 7, 14, [&](actor_id me) { take(me).deliver(); });                                   // 4: delivered, its chunks half freed
-  dies("lease", 2, 15, [&](actor_id me) { (void)take(me).lease(); });                             // 5: on its way to the table
-  dies("put", 4, 16, [&](actor_id me) { (void)q.put(me, message(99), deadline::passed()); });     // half written
+  dies("ack", 1, 11, [&](actor_id me) { (void)q.ack(me, *take(me).lease()); });  // 1: leased
+  dies("lease", 4, 12, [&](actor_id me) { (void)take(me).lease(); });            // 2: in both places
+  dies("get", 2, 13, [&](actor_id me) { take(me); });                            // 3: taken
+  dies("get", 7, 14, [&](actor_id me) { take(me).deliver(); });                  // 4: delivered, its chunks half freed
+  dies("lease", 2, 15, [&](actor_id me) { (void)take(me).lease(); });            // 5: on its way to the table
+  dies("put", 4, 16, [&](actor_id me) { (void)q.put(me, message(99), deadline::passed()); });  // half written
   dies("chunk", 3, 17, [&](actor_id me) { (void)q.put(me, message(99, 30'000), deadline::passed()); });
   dies("chunk", 5, 18, [&](actor_id me) { (void)q.put(me, message(99, 30'000), deadline::passed()); });
-  dies("put", 6, 19, [&](actor_id me) { (void)q.put(me, message(8), deadline::passed()); });      // committed
+  dies("put", 6, 19, [&](actor_id me) { (void)q.put(me, message(8), deadline::passed()); });  // committed
   return {{1, 1}, {2, 1}, {3, 1}, {5, 1}, {6, 0}, {7, 0}, {8, 0}};
 }
 
@@ -85,7 +85,8 @@ TEST_CASE("slots: two that die in each other's way leave nothing behind, in eith
   for (const auto& first : fault_places())
     for (const bool together : {true, false}) {
       if (!chosen()) continue;
-      if (first.operation != "lease" && first.operation != "get" && first.operation != "chunk" && first.operation != "grow") continue;
+      if (first.operation != "lease" && first.operation != "get" && first.operation != "chunk" && first.operation != "grow")
+        continue;
       auto q = make({.message_size = 4096});
       fill(*q, 1, 30, 9000);
       const auto work = [&](actor_id me, std::uint64_t number) {
@@ -121,8 +122,15 @@ TEST_CASE("slots: two that die in each other's way leave nothing behind, in eith
 
 TEST_CASE("slots: whoever dies with dead letters in hand leaves them dead letters") {
   const std::size_t size = GENERATE(8, 40'000);
-  for (const auto& p : {fault_place{"give_back", 1, 0}, {"give_back", 2, 0}, {"give_back", 3, 0}, {"take_dead", 1, 0}, {"get", 3, 1}, {"get", 4, 0},
-                        {"get", 5, 1}, {"get", 7, 0}, {"get", 8, 0}}) {
+  for (const auto& p : {fault_place{"give_back", 1, 0},
+                        {"give_back", 2, 0},
+                        {"give_back", 3, 0},
+                        {"take_dead", 1, 0},
+                        {"get", 3, 1},
+                        {"get", 4, 0},
+                        {"get", 5, 1},
+                        {"get", 7, 0},
+                        {"get", 8, 0}}) {
     INFO("dies at " << p.text());
     auto q = make({.max_deliveries = 1});
     put(*q, 1, size);
@@ -175,7 +183,13 @@ TEST_CASE("slots: a message that kills its consumers ends among the dead letters
 
 TEST_CASE("slots: a close that died at any step has closed the queue for everybody, asleep or not") {
   for (const auto mode : {close_mode::drain, close_mode::now})
-    for (const auto& p : {fault_place{"close", 1, 0}, {"close", 2, 0}, {"get", 2, 0}, {"get", 2, 1}, {"get", 5, 1}, {"get", 7, 0}, {"close", 3, 0}}) {
+    for (const auto& p : {fault_place{"close", 1, 0},
+                          {"close", 2, 0},
+                          {"get", 2, 0},
+                          {"get", 2, 1},
+                          {"get", 5, 1},
+                          {"get", 7, 0},
+                          {"close", 3, 0}}) {
       INFO("dies at " << p.text());
       auto q = make();
       harness::child reader([&] { return q->take(2, deadline::never()) == errc::closed; });
@@ -240,7 +254,8 @@ TEST_CASE("slots: who sleeps on what a dead process held, or was to be woken by 
     repair(*q, {victim});
     REQUIRE(reader.wait().success());
   }
-  for (const auto& p : {fault_place{"notify", 1, 0}, {"notify", 2, 0}, {"notify", 3, 0}, {"get", 2, 0}, {"get", 5, 0}, {"get", 8, 0}}) {
+  for (const auto& p :
+       {fault_place{"notify", 1, 0}, {"notify", 2, 0}, {"notify", 3, 0}, {"get", 2, 0}, {"get", 5, 0}, {"get", 8, 0}}) {
     INFO("a consumer dies at " << p.text());
     auto q = make({.max_items = 1});
     put(*q, 1);

@@ -54,7 +54,8 @@ inline std::uint64_t number_of(const taken& t) {
   return number_of(m);
 }
 
-/// What cannot be, though each word by itself might: hints, laps, leases and chunks compared with each other. Empty if there is nothing.
+/// What cannot be, though each word by itself might: hints, laps, leases and chunks compared with each other. Empty if there is
+/// nothing.
 inline std::string lies(slots& q) {
   auto& l = q.layout();
   auto& s = l.shared();
@@ -74,7 +75,8 @@ inline std::string lies(slots& q) {
     const auto head = s.ring[r].head.load(std::memory_order_acquire);  // after tail: it only grows
     // Hints may lag, in either direction, by the number of actors.
     if (static_cast<std::int64_t>(tail - head) > static_cast<std::int64_t>(n + 65536)) return "a tail is ahead of its ring";
-    if (static_cast<std::int64_t>(head - tail) > static_cast<std::int64_t>(n + 65536) && s.ring[r].tail.load() == tail) return "a head is ahead of its tail";
+    if (static_cast<std::int64_t>(head - tail) > static_cast<std::int64_t>(n + 65536) && s.ring[r].tail.load() == tail)
+      return "a head is ahead of its tail";
     for (std::uint64_t i = 0; i < n; ++i) {
       const slot_place p{r, head + i};
       const slot_word w{l.slot(p).word.load(std::memory_order_acquire)};
@@ -148,16 +150,14 @@ inline std::string leaks(slots& q, std::size_t messages = 0, std::uint32_t chunk
   for (unsigned r = layout.shared().get_ring.load(); r <= last; ++r)
     for (std::uint64_t i = 0; i < layout.geometry().slots_in(r); ++i) {
       const slot_word w{layout.slot({r, i}).word.load()};
-      if (w.state() == slot_state::ready)
-        ++in_use;
+      if (w.state() == slot_state::ready) ++in_use;
       else if (w.state() != slot_state::free && w.state() != slot_state::sealed)
         found += "slot " + std::to_string(i) + " of ring " + std::to_string(r) + " is held by " + std::to_string(w.owner()) + "; ";
     }
   lease_table leases(layout);
   for (std::uint32_t i = 0; i < leases.size(); ++i) {
     const auto w = leases.word(i);
-    if (w.state() == lease_state::returned || (w.state() == lease_state::dead && w.owner() == no_actor))
-      ++in_use;
+    if (w.state() == lease_state::returned || (w.state() == lease_state::dead && w.owner() == no_actor)) ++in_use;
     else if (w.raw != 0)
       found += "lease entry " + std::to_string(i) + " is in state " + std::to_string(static_cast<unsigned>(w.state())) + "; ";
   }

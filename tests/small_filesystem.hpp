@@ -18,10 +18,8 @@ class small_filesystem {
   explicit small_filesystem(std::size_t bytes) {
     std::string name = (std::filesystem::temp_directory_path() / "cloister-test-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) return;
-    if (::mount("tmpfs", name.c_str(), "tmpfs", 0, ("size=" + std::to_string(bytes)).c_str()) == 0)
-      path_ = name;
-    else
-      ::rmdir(name.c_str());
+    if (::mount("tmpfs", name.c_str(), "tmpfs", 0, ("size=" + std::to_string(bytes)).c_str()) == 0) path_ = name;
+    else ::rmdir(name.c_str());
   }
   ~small_filesystem() {
     if (path_.empty()) return;

@@ -49,11 +49,13 @@ TEST_CASE("a queue made under any method serves a process started by any other, 
   EACH_METHOD(how);
   queue<int> to{here().context(how)};
   for (const auto other : all_methods) {
-    process p{here(), by(other), [](const node& inner, queue<int> q) {
-      process nested{inner, [](queue<int> own) { own.put(2); }, q};
-      nested.join();
-      q.put(1);
-    }, to};
+    process p{here(), by(other),
+              [](const node& inner, queue<int> q) {
+                process nested{inner, [](queue<int> own) { own.put(2); }, q};
+                nested.join();
+                q.put(1);
+              },
+              to};
     CHECK(p.join().success());
     CHECK(to.get() == 2);
     CHECK(to.get() == 1);
@@ -159,7 +161,9 @@ TEST_CASE("process::fork runs any closure, and takes the handles in it along") {
 
 TEST_CASE("promise 18: nothing forks a process that has threads unless it is asked to by name") {
   std::atomic<bool> done = false;
-  std::thread other([&] { while (!done) std::this_thread::yield(); });
+  std::thread other([&] {
+    while (!done) std::this_thread::yield();
+  });
   CHECK_THROWS_WITH((process{here().context(start_method::fork), [] {}}), Catch::Contains("fork copies only the calling thread"));
   CHECK_THROWS_AS(process::fork(here(), [] {}), failure);
   process named = process::fork(here(), {.start = start_method::fork}, [] {});
@@ -222,9 +226,7 @@ TEST_CASE("process::fork inherits neither faults, nor blocked signals, nor messa
     int not_done = 0;
     try {
       jobs.task_done();
-    } catch (const failure& f) {
-      not_done = f.code() == errc::invalid ? 1 : 2;
-    }
+    } catch (const failure& f) { not_done = f.code() == errc::invalid ? 1 : 2; }
     said.put(not_done);
     sleep_long();
   });
@@ -263,10 +265,12 @@ TEST_CASE("a preload hook that throws is a start that fails, and nothing of main
 TEST_CASE("a node in a process of another node ends what it started and closes what it opened, and nothing else") {
   EACH_METHOD(how);
   queue<std::string> to{here()};
-  process p{here(), by(how), [](queue<std::string> out, std::string path) {
-    program run({"own-child"}, {.executable = path, .closed_stdio = false});
-    out.put(run.rest());
-  }, to, program::path()};
+  process p{here(), by(how),
+            [](queue<std::string> out, std::string path) {
+              program run({"own-child"}, {.executable = path, .closed_stdio = false});
+              out.put(run.rest());
+            },
+            to, program::path()};
   const auto said = to.get();
   CHECK(said.find("alive 1\n") != std::string::npos);
   CHECK(said.find("kept 0\n") != std::string::npos);

@@ -3,8 +3,8 @@
 //
 //   storm [--messages N] [--pairs N] [--every MICROSECONDS] [--large BYTES] [--work N] [--stop] [--seed N]
 //
-// Invariant, checked message by message: what a producer says it has sent is delivered at least once; a second delivery is flagged as
-// redelivered, or is of a message that its producer was putting when it was killed (it cannot know, so its successor sends it
+// Invariant, checked message by message: what a producer says it has sent is delivered at least once; a second delivery is flagged
+// as redelivered, or is of a message that its producer was putting when it was killed (it cannot know, so its successor sends it
 // again); at the end nothing is left, leased or held. `--stop` also stops victims for a while before they are killed.
 #include <cloister/cloister.hpp>
 
@@ -78,11 +78,17 @@ options parse(int argc, char** argv) {
       o.stop = true;
       continue;
     }
-    std::uint32_t* to = a == "--messages" ? &o.messages : a == "--pairs" ? &o.pairs : a == "--every" ? &o.every_us
-                      : a == "--large"    ? &o.large    : a == "--seed"  ? &o.seed
-                      : a == "--work"     ? &o.work     : nullptr;
+    std::uint32_t* to = a == "--messages" ? &o.messages
+                        : a == "--pairs"  ? &o.pairs
+                        : a == "--every"  ? &o.every_us
+                        : a == "--large"  ? &o.large
+                        : a == "--seed"   ? &o.seed
+                        : a == "--work"   ? &o.work
+                                          : nullptr;
     if (to == nullptr || i + 1 == argc) {
-      std::fprintf(stderr, "usage: storm [--messages N] [--pairs N] [--every MICROSECONDS] [--large BYTES] [--work N] [--stop] [--seed N]\n");
+      std::fprintf(
+          stderr,
+          "usage: storm [--messages N] [--pairs N] [--every MICROSECONDS] [--large BYTES] [--work N] [--stop] [--seed N]\n");
       std::exit(2);
     }
     *to = static_cast<std::uint32_t>(std::strtoul(argv[++i], nullptr, 10));
@@ -92,7 +98,8 @@ options parse(int argc, char** argv) {
 
 class storm {
  public:
-  storm(const node& here, const options& o) : here_(here), o_(o), each_(o.messages / o.pairs), seen_(each_ * o.pairs), random_(o.seed) {
+  storm(const node& here, const options& o)
+      : here_(here), o_(o), each_(o.messages / o.pairs), seen_(each_ * o.pairs), random_(o.seed) {
     for (std::uint32_t i = 0; i < o_.pairs; ++i) {
       logs_.emplace_back(::memfd_create("progress", MFD_CLOEXEC));
       if (::ftruncate(logs_.back().get(), sizeof(progress)) != 0) std::abort();
@@ -118,7 +125,9 @@ class storm {
   }
 
  private:
-  process producer(std::uint32_t i) { return process(here_, {.name = "producer"}, produce, tasks_, logs_[i].duplicate(), i * each_, each_, o_.large); }
+  process producer(std::uint32_t i) {
+    return process(here_, {.name = "producer"}, produce, tasks_, logs_[i].duplicate(), i * each_, each_, o_.large);
+  }
   process consumer() { return process(here_, {.name = "consumer"}, consume, tasks_, results_, o_.work); }
 
   void collect(const result<delivery>& d) {
@@ -131,7 +140,8 @@ class storm {
 
   // All sent, and none waiting or leased.
   bool finished() {
-    return std::all_of(producers_.begin(), producers_.end(), [](auto& p) { return p.exit() && p.exit()->success(); }) && tasks_.join(deadline::passed()).has_value();
+    return std::all_of(producers_.begin(), producers_.end(), [](auto& p) { return p.exit() && p.exit()->success(); }) &&
+           tasks_.join(deadline::passed()).has_value();
   }
 
   void replace() {
@@ -157,10 +167,12 @@ class storm {
 
   int report() {
     const auto lost = std::count(seen_.begin(), seen_.end(), 0);
-    std::printf("%zu messages, %llu deliveries, %llu flagged as redelivered, %llu kills, %llu stops; lost %lld, unflagged repeats %llu, foreign %llu, left %zu\n",
-                seen_.size(), static_cast<unsigned long long>(delivered_), static_cast<unsigned long long>(redelivered_),
-                static_cast<unsigned long long>(kills_), static_cast<unsigned long long>(stops_), static_cast<long long>(lost),
-                static_cast<unsigned long long>(unflagged_), static_cast<unsigned long long>(foreign_), tasks_.size());
+    std::printf(
+        "%zu messages, %llu deliveries, %llu flagged as redelivered, %llu kills, %llu stops; lost %lld, unflagged repeats %llu, "
+        "foreign %llu, left %zu\n",
+        seen_.size(), static_cast<unsigned long long>(delivered_), static_cast<unsigned long long>(redelivered_),
+        static_cast<unsigned long long>(kills_), static_cast<unsigned long long>(stops_), static_cast<long long>(lost),
+        static_cast<unsigned long long>(unflagged_), static_cast<unsigned long long>(foreign_), tasks_.size());
     return lost == 0 && unflagged_ == 0 && foreign_ == 0 && tasks_.empty() ? 0 : 1;
   }
 

@@ -30,12 +30,15 @@ TEST_CASE("four writers, one waiter: every message once, and the end of each") {
   for (int i = 0; i < 4; ++i) {
     auto [mine, theirs] = one_way<int>(here());
     ends.push_back(std::move(mine));
-    writers.emplace_back(here(), by(how), [](pipe_end<int, void> out, int from, bool pause) {
-      for (int n = 0; n < 10; ++n) {
-        if (pause) ::usleep(static_cast<unsigned>((from * 7 + n * 13) % 5) * 1000);
-        out.send(from * 100 + n);
-      }
-    }, std::move(theirs), i, slow);
+    writers.emplace_back(
+        here(), by(how),
+        [](pipe_end<int, void> out, int from, bool pause) {
+          for (int n = 0; n < 10; ++n) {
+            if (pause) ::usleep(static_cast<unsigned>((from * 7 + n * 13) % 5) * 1000);
+            out.send(from * 100 + n);
+          }
+        },
+        std::move(theirs), i, slow);
   }
   std::vector<int> got;
   while (!ends.empty()) {
@@ -60,12 +63,15 @@ TEST_CASE("the same for plain sockets") {
   for (int i = 0; i < 4; ++i) {
     auto [mine, theirs] = sockets();
     ends.push_back(std::move(mine));
-    writers.emplace_back(here(), by(how), [](owned_fd out, int from, bool pause) {
-      for (int n = 0; n < 10; ++n) {
-        if (pause) ::usleep(static_cast<unsigned>((from * 7 + n * 13) % 5) * 1000);
-        static_cast<void>(!::write(out.get(), "x", 1));
-      }
-    }, std::move(theirs), i, slow);
+    writers.emplace_back(
+        here(), by(how),
+        [](owned_fd out, int from, bool pause) {
+          for (int n = 0; n < 10; ++n) {
+            if (pause) ::usleep(static_cast<unsigned>((from * 7 + n * 13) % 5) * 1000);
+            static_cast<void>(!::write(out.get(), "x", 1));
+          }
+        },
+        std::move(theirs), i, slow);
   }
   std::size_t got = 0;
   while (!ends.empty()) {
@@ -113,7 +119,12 @@ TEST_CASE("a closed queue and a pipe whose other end is gone are ready") {
   EACH_METHOD(how);
   queue<int> q{here()};
   auto [mine, theirs] = pipe<int>(here());
-  process p{here(), by(how), [](pipe_end<int> end, queue<int> in) { in.get(); static_cast<void>(end); }, std::move(theirs), q};
+  process p{here(), by(how),
+            [](pipe_end<int> end, queue<int> in) {
+              in.get();
+              static_cast<void>(end);
+            },
+            std::move(theirs), q};
   CHECK(wait_any({mine}, 20ms) == errc::timed_out);
   p.kill();
   CHECK(wait_any({mine}) == 0);
@@ -142,7 +153,12 @@ TEST_CASE("the choice among several that are ready rotates, and naming one twice
   CHECK(chosen.size() == 3);
   for (const auto& [index, times] : chosen) CHECK(times == 10);
   queue<int> d{here()};
-  process p{here(), [](queue<int> out) { ::usleep(20000); out.put(1); }, d};
+  process p{here(),
+            [](queue<int> out) {
+              ::usleep(20000);
+              out.put(1);
+            },
+            d};
   CHECK(wait_any({d, d, 0 + p.sentinel(), p}) < 4);
 }
 
@@ -154,7 +170,12 @@ TEST_CASE("take_any takes from each of several queues, and is closed when all of
   CHECK(first.second + second.second == 3);
   CHECK(first.first != second.first);
   CHECK(take_any(a, b, 20ms) == errc::timed_out);
-  process p{here(), [](queue<int> out) { ::usleep(10000); out.put(3); }, b};
+  process p{here(),
+            [](queue<int> out) {
+              ::usleep(10000);
+              out.put(3);
+            },
+            b};
   const auto third = take_any(a, b);
   CHECK(third == std::pair<std::size_t, int>(1, 3));
   a.close();
@@ -164,17 +185,20 @@ TEST_CASE("take_any takes from each of several queues, and is closed when all of
 }
 
 TEST_CASE("a wait survives handled signals") {
-  struct sigaction action {}, before {};
+  struct sigaction action {
+  }, before{};
   action.sa_handler = [](int) {};
   ::sigaction(SIGUSR1, &action, &before);
   queue<int> q{here()};
-  process p{here(), [](queue<int> out, pid_t who) {
-    for (int i = 0; i < 20; ++i) {
-      ::kill(who, SIGUSR1);
-      ::usleep(1000);
-    }
-    out.put(1);
-  }, q, ::getpid()};
+  process p{here(),
+            [](queue<int> out, pid_t who) {
+              for (int i = 0; i < 20; ++i) {
+                ::kill(who, SIGUSR1);
+                ::usleep(1000);
+              }
+              out.put(1);
+            },
+            q, ::getpid()};
   CHECK(wait_any({q}) == 0);
   p.join();
   ::sigaction(SIGUSR1, &before, nullptr);

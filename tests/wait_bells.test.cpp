@@ -37,12 +37,14 @@ TEST_CASE("a stopped waiter swallows nobody's message") {
 TEST_CASE("a notifier that never waited fetches the bell and rings it") {
   EACH_METHOD(how);
   queue<int> q{here()}, go{here()};
-  process p{here(), by(how), [](queue<int> out, queue<int> in) {
-    for (int i = 0; i < 50; ++i) {
-      in.get();
-      out.put(i);
-    }
-  }, q, go};
+  process p{here(), by(how),
+            [](queue<int> out, queue<int> in) {
+              for (int i = 0; i < 50; ++i) {
+                in.get();
+                out.put(i);
+              }
+            },
+            q, go};
   for (int i = 0; i < 50; ++i) {
     go.put(1);
     REQUIRE(wait_any({q}, 10s));
@@ -55,14 +57,17 @@ TEST_CASE("one ring wakes all who wait, and each message is taken once") {
   queue<int> q{here()}, said{here()};
   std::vector<process> waiters;
   for (int i = 0; i < 4; ++i) {
-    waiters.emplace_back(here(), [](queue<int> in, queue<int> out) {
-      for (;;) {
-        wait_any({in});
-        const auto n = in.try_get();
-        if (n) out.put(*n);
-        if (n == errc::closed) return;
-      }
-    }, q, said);
+    waiters.emplace_back(
+        here(),
+        [](queue<int> in, queue<int> out) {
+          for (;;) {
+            wait_any({in});
+            const auto n = in.try_get();
+            if (n) out.put(*n);
+            if (n == errc::closed) return;
+          }
+        },
+        q, said);
   }
   std::vector<bool> seen(200);
   for (int i = 0; i < 200; ++i) q.put(i);
@@ -79,12 +84,14 @@ TEST_CASE("a ready_fd works in an epoll of the user's own, nested or not") {
   EACH_METHOD(how);
   queue<int> q{here()};
   ready_fd mailbox(q);
-  process p{here(), by(how), [](queue<int> out) {
-    for (int i = 0; i < 20; ++i) {
-      out.put(i);
-      ::usleep(500);
-    }
-  }, q};
+  process p{here(), by(how),
+            [](queue<int> out) {
+              for (int i = 0; i < 20; ++i) {
+                out.put(i);
+                ::usleep(500);
+              }
+            },
+            q};
   ready_fd ended(p);
   const owned_fd inner(::epoll_create1(EPOLL_CLOEXEC)), outer(::epoll_create1(EPOLL_CLOEXEC));
   epoll_event event{};
@@ -112,10 +119,12 @@ TEST_CASE("a ready_fd works in an epoll of the user's own, nested or not") {
 TEST_CASE("promise 37: the end of a peer is told whatever descriptors others hold") {
   EACH_METHOD(how);
   auto [mine, theirs] = pipe<int>(here());
-  process p{here(), by(how), [](pipe_end<int> end) {
-    end.send(1);
-    sleep_long();
-  }, std::move(theirs)};
+  process p{here(), by(how),
+            [](pipe_end<int> end) {
+              end.send(1);
+              sleep_long();
+            },
+            std::move(theirs)};
   CHECK(mine.recv() == 1);
   // Forked now, it has copies of all that is open here and goes on after the peer's death.
   process holds = process::fork(here(), sleep_long);

@@ -227,8 +227,7 @@ either valueless() {
   either v("x"s);
   try {
     v = either(std::in_place_type<fails_to_copy>);
-  } catch (int) {
-  }
+  } catch (int) {}
   REQUIRE(v.valueless_by_exception());
   return v;
 }
@@ -305,7 +304,9 @@ TEST_CASE("large parts of a message may stay where they are, unless a codec made
   std::size_t borrowed = 0;
   for (const auto piece : out.pieces()) {
     together.insert(together.end(), piece.begin(), piece.end());
-    if (piece.data() == reinterpret_cast<const std::byte*>(sent.text.data()) || piece.data() == reinterpret_cast<const std::byte*>(sent.values.data())) ++borrowed;
+    if (piece.data() == reinterpret_cast<const std::byte*>(sent.text.data()) ||
+        piece.data() == reinterpret_cast<const std::byte*>(sent.values.data()))
+      ++borrowed;
   }
   REQUIRE(borrowed == 2);
   REQUIRE(together.size() == out.size());

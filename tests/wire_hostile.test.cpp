@@ -19,9 +19,7 @@ std::string why_not(const std::vector<std::byte>& bytes) {
   try {
     static_cast<void>(decode<T>(bytes));  // not try_decode: a result<T> for each type costs the compiler more than the decoder does
     return "decoded";
-  } catch (const failure& f) {
-    return f.code() == errc::undecodable ? f.what() : "another error: " + std::string(f.what());
-  }
+  } catch (const failure& f) { return f.code() == errc::undecodable ? f.what() : "another error: " + std::string(f.what()); }
 }
 
 std::size_t largest_allocation = 0;
@@ -54,9 +52,7 @@ bool survives(std::span<const std::byte> bytes) {
   std::vector<std::byte> clean;
   try {
     clean = encode(decode<T>(bytes));
-  } catch (const failure& f) {
-    return f.code() == errc::undecodable;
-  }
+  } catch (const failure& f) { return f.code() == errc::undecodable; }
   return encode(decode<T>(clean)).size() == clean.size();
 }
 

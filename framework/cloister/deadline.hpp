@@ -26,7 +26,8 @@ class deadline {
   deadline(std::chrono::duration<Rep, Period> wait) : at_(after(wait)) {}  // NOLINT(google-explicit-constructor)
   template <class Clock, class Duration>
   deadline(std::chrono::time_point<Clock, Duration> when)  // NOLINT(google-explicit-constructor)
-      : at_(after(std::chrono::duration<double>(when.time_since_epoch()) - std::chrono::duration<double>(Clock::now().time_since_epoch()))) {}
+      : at_(after(std::chrono::duration<double>(when.time_since_epoch()) -
+                  std::chrono::duration<double>(Clock::now().time_since_epoch()))) {}
 
   constexpr bool is_never() const noexcept { return at_ == forever; }
   bool has_passed() const noexcept { return at_ != forever && now() >= at_; }
@@ -35,7 +36,9 @@ class deadline {
   /// The same in milliseconds for poll(2): rounded up, -1 for ever, at most one day.
   int remaining_ms() const noexcept;
   /// Absolute CLOCK_MONOTONIC time. REQUIRES: !is_never().
-  timespec as_timespec() const noexcept { return {static_cast<time_t>(at_ / 1'000'000'000), static_cast<long>(at_ % 1'000'000'000)}; }
+  timespec as_timespec() const noexcept {
+    return {static_cast<time_t>(at_ / 1'000'000'000), static_cast<long>(at_ % 1'000'000'000)};
+  }
 
   friend constexpr bool operator==(deadline, deadline) = default;
   friend constexpr auto operator<=>(deadline a, deadline b) { return a.at_ <=> b.at_; }
@@ -78,7 +81,7 @@ std::int64_t deadline::after(std::chrono::duration<Rep, Period> wait) {
   using namespace std::chrono;
   // In double first: nanoseconds::max(), hours::max() and floating durations all saturate without overflow.
   const double ns = duration<double, std::nano>(wait).count();
-  if (!(ns > 0)) return 0;         // negative, zero or NaN: now
+  if (!(ns > 0)) return 0;           // negative, zero or NaN: now
   if (ns >= 4.0e18) return forever;  // some 126 years
   return now() + duration_cast<nanoseconds>(wait).count();
 }

@@ -116,11 +116,11 @@ class [[nodiscard]] result {
   using value_type = T;
 
   result() requires std::is_default_constructible_v<stored>
-      = default;
+  = default;
   result(cloister::error e) : stored_(tl::unexpect, std::move(e)) {}  // NOLINT(google-explicit-constructor)
   result(errc code, std::string text) : result(cloister::error(code, std::move(text))) {}
   template <class U = T>
-    requires(!std::is_void_v<T> && std::is_constructible_v<T, U &&> && !std::is_same_v<std::remove_cvref_t<U>, result> &&
+    requires(!std::is_void_v<T> && std::is_constructible_v<T, U&&> && !std::is_same_v<std::remove_cvref_t<U>, result> &&
              !std::is_same_v<std::remove_cvref_t<U>, cloister::error>)
   result(U&& value) : stored_(std::forward<U>(value)) {}  // NOLINT(google-explicit-constructor)
 
@@ -138,7 +138,8 @@ class [[nodiscard]] result {
   auto operator->() const requires(!std::is_void_v<T>) { return check(), &*stored_; }
   template <class U>
     requires(!std::is_void_v<T>)
-  T value_or(U&& other) const& { return stored_.value_or(std::forward<U>(other)); }
+  T value_or(U&& other)
+  const& { return stored_.value_or(std::forward<U>(other)); }
   template <class U>
     requires(!std::is_void_v<T>)
   T value_or(U&& other) && { return std::move(stored_).value_or(std::forward<U>(other)); }
@@ -154,7 +155,8 @@ class [[nodiscard]] result {
 
  private:
   void check() const {
-    if (!stored_) [[unlikely]] throw failure(stored_.error());
+    if (!stored_) [[unlikely]]
+      throw failure(stored_.error());
   }
   template <class S>
   static decltype(auto) get(S&& s) {

@@ -21,10 +21,10 @@ enum class fault_action : unsigned char {
 };
 
 struct fault {
-  std::string operation;                     ///< "put", "get", "ack", "wait", "notify", "close", "repair", ...
-  unsigned step = 1;                         ///< 1 to fault_steps(operation)
+  std::string operation;  ///< "put", "get", "ack", "wait", "notify", "close", "repair", ...
+  unsigned step = 1;      ///< 1 to fault_steps(operation)
   fault_action action = fault_action::kill;
-  unsigned skip = 0;                         ///< let that step pass so many times first
+  unsigned skip = 0;  ///< let that step pass so many times first
 };
 
 /// Arms `f` in this process, in addition to those already armed. Throws `failure{errc::invalid}` for an unknown operation or step.
@@ -42,7 +42,8 @@ void fault_hit(std::string_view operation, unsigned step) noexcept;
 
 /// Marks step `step` of `operation`. The table in fault.cpp names every pair in use; a test compares it with the code.
 inline void fault_point(std::string_view operation, unsigned step) noexcept {
-  if (faults_armed.load(std::memory_order_relaxed)) [[unlikely]] fault_hit(operation, step);
+  if (faults_armed.load(std::memory_order_relaxed)) [[unlikely]]
+    fault_hit(operation, step);
 }
 }  // namespace detail
 }  // namespace cloister

@@ -21,7 +21,8 @@ void detail::log(log_level level, std::string_view text) noexcept {
   if (level < current_log_level() || level == log_level::off) return;
   static constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
   try {
-    std::string line = "[cloister] " + std::string(names[static_cast<unsigned>(level)]) + " (pid " + std::to_string(::getpid()) + "): ";
+    std::string line =
+        "[cloister] " + std::string(names[static_cast<unsigned>(level)]) + " (pid " + std::to_string(::getpid()) + "): ";
     line.append(text.substr(0, PIPE_BUF - 128)).append("\n");  // a writable pipe has room for PIPE_BUF bytes, not for more
     pollfd writable{STDERR_FILENO, POLLOUT, 0};
     if (::poll(&writable, 1, 0) > 0) static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));

@@ -60,8 +60,7 @@ void on_interrupt(int) {
         ::signal(SIGINT, SIG_DFL);
         ::raise(SIGINT);
       }
-    } catch (...) {
-    }
+    } catch (...) {}
   }
   if (previous_terminate != nullptr) previous_terminate();
   std::abort();
@@ -136,7 +135,8 @@ node::node(int, char** argv, node_options options) : place(options.start) {
   detail::start_block self;
   self.name = "main";
   self.method = static_cast<std::uint8_t>(method_);
-  s->self = std::make_unique<detail::membership>(detail::process_identity{1, 1, 0, 0}, std::move(self), std::move(first_end), owned_fd(s->life_read.get()));
+  s->self = std::make_unique<detail::membership>(detail::process_identity{1, 1, 0, 0}, std::move(self), std::move(first_end),
+                                                 owned_fd(s->life_read.get()));
   static_cast<void>(s->life_read.release());  // the membership's now
   s->self->close_on_fork(s->life_write.get());
 

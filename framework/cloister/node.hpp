@@ -22,16 +22,16 @@ namespace cloister {
 
 struct node_options {
   start_method start = start_method::forkserver;  ///< for processes that do not choose
-  std::vector<void (*)()> preload = {};            ///< run once in the launcher, before any process is forked from it.
-                                                   ///< No use in a program that has threads before its node: then none is forked
+  std::vector<void (*)()> preload = {};           ///< run once in the launcher, before any process is forked from it.
+                                                  ///< No use in a program that has threads before its node: then none is forked
 };
 
 class node_context;
 
 class [[nodiscard]] node final : public place {
  public:
-  /// Starts the launcher and the hub. `argv` must stay as it is (it is what main got). Throws `failure`: not_started, no_descriptors,
-  /// invalid (a second node in this process).
+  /// Starts the launcher and the hub. `argv` must stay as it is (it is what main got). Throws `failure`: not_started,
+  /// no_descriptors, invalid (a second node in this process).
   node(int argc, char** argv, node_options options = {});
   /// Ends daemons, waits for all other processes (after an exception: ends them), then stops hub and launcher.
   ~node() override;

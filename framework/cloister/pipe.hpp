@@ -2,14 +2,14 @@
 // A typed mailbox between two processes: two directions, messages in order, and each end knows when the other's owner is gone.
 //
 //   auto [mine, theirs] = pipe<request, reply>(here);            // mine sends requests, theirs sends replies
-//   process p{here, [](pipe_end<reply, request> peer) { while (auto r = peer.recv(5s)) peer.send(answer(*r)); }, std::move(theirs)};
-//   mine.send({1});  auto r = mine.recv();
-//   auto [in, out] = one_way<int>(here);                         // in.recv(), out.send(7); the other calls do not exist
+//   process p{here, [](pipe_end<reply, request> peer) { while (auto r = peer.recv(5s)) peer.send(answer(*r)); },
+//   std::move(theirs)}; mine.send({1});  auto r = mine.recv(); auto [in, out] = one_way<int>(here);                         //
+//   in.recv(), out.send(7); the other calls do not exist
 //
-// A `pipe_end` is an owner: move-only, travels as an argument or in a message, belongs to one process at a time; one thread may send and
-// one receive. When the owner of the other end is killed or fails: what it had sent is received, then `peer_down` with its exit status;
-// when it closed or ended normally: then `closed`. Whoever is left never waits for the dead. Half a message does not exist.
-// Blocks: send, while the other side is `max_bytes` behind; recv and poll, while there is nothing. Errors as for queues.
+// A `pipe_end` is an owner: move-only, travels as an argument or in a message, belongs to one process at a time; one thread may
+// send and one receive. When the owner of the other end is killed or fails: what it had sent is received, then `peer_down` with its
+// exit status; when it closed or ended normally: then `closed`. Whoever is left never waits for the dead. Half a message does not
+// exist. Blocks: send, while the other side is `max_bytes` behind; recv and poll, while there is nothing. Errors as for queues.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -49,14 +49,17 @@ class arriving_message {
   /// In this process's own memory.
   std::span<const std::byte> bytes();
   /// Where it lies, which is shared; nothing if it lies in two pieces.
-  std::span<const std::byte> in_place() const noexcept { return message_.second.empty() ? message_.first : std::span<const std::byte>(); }
+  std::span<const std::byte> in_place() const noexcept {
+    return message_.second.empty() ? message_.first : std::span<const std::byte>();
+  }
   void consume() noexcept { pipe_->pipe().pop(direction_); }
   /// Decodes and consumes it.
   template <class T>
   result<T> deliver();
 
  private:
-  arriving_message(attachment& pipe, unsigned direction, ring_message message) : pipe_(&pipe), direction_(direction), message_(message) {}
+  arriving_message(attachment& pipe, unsigned direction, ring_message message)
+      : pipe_(&pipe), direction_(direction), message_(message) {}
   attachment* pipe_;
   unsigned direction_;
   ring_message message_;
@@ -102,10 +105,11 @@ class [[nodiscard]] pipe_end {
   /// Waits until that is so; timed_out if it is not by then.
   result<void> poll(deadline until) const requires detail::exists<Recv> { return detail::pipe_poll(object(), in(), until); }
 
-  /// For ends that carry bytes: sends a part of the caller's memory, receives into it. A buffer that is too small is `too_large`, and the
-  /// message stays for the next call.
+  /// For ends that carry bytes: sends a part of the caller's memory, receives into it. A buffer that is too small is `too_large`,
+  /// and the message stays for the next call.
   void send_bytes(std::span<const std::byte> value) const requires std::same_as<Send, std::vector<std::byte>>;
-  result<std::size_t> recv_into(std::span<std::byte> buffer, deadline until) const requires std::same_as<Recv, std::vector<std::byte>>;
+  result<std::size_t> recv_into(std::span<std::byte> buffer,
+                                deadline until) const requires std::same_as<Recv, std::vector<std::byte>>;
   std::size_t recv_into(std::span<std::byte> buffer) const requires std::same_as<Recv, std::vector<std::byte>> {
     return recv_into(buffer, deadline::never()).value();
   }
@@ -132,7 +136,8 @@ class [[nodiscard]] pipe_end {
   detail::object_handle handle_;
 };
 
-/// Makes a pipe: the first end sends A and receives B, the second the reverse. Throws `failure`: no_memory, no_descriptors, not_attached.
+/// Makes a pipe: the first end sends A and receives B, the second the reverse. Throws `failure`: no_memory, no_descriptors,
+/// not_attached.
 template <class A, class B = A>
 [[nodiscard]] std::pair<pipe_end<A, B>, pipe_end<B, A>> pipe(const place&, pipe_options options = {}) {
   auto [a, b] = detail::make_pipe(options, fingerprint<A>(), fingerprint<B>());
@@ -163,9 +168,7 @@ result<T> detail::arriving_message::deliver() {
 }
 
 template <class Send, class Recv>
-result<void> pipe_end<Send, Recv>::send(const sent& value, deadline until) const
-  requires detail::exists<Send>
-{
+result<void> pipe_end<Send, Recv>::send(const sent& value, deadline until) const requires detail::exists<Send> {
   if constexpr (is_flat<sent> && flat_size<sent> == sizeof(sent)) {
     return detail::send_bytes(object(), out(), std::as_bytes(std::span<const sent, 1>(&value, 1)), until);
   } else {
@@ -174,18 +177,14 @@ result<void> pipe_end<Send, Recv>::send(const sent& value, deadline until) const
 }
 
 template <class Send, class Recv>
-result<void> pipe_end<Send, Recv>::send(sent&& value, deadline until) const
-  requires detail::exists<Send>
-{
+result<void> pipe_end<Send, Recv>::send(sent&& value, deadline until) const requires detail::exists<Send> {
   auto done = send(std::as_const(value), until);
   if (done) static_cast<void>(sent(std::move(value)));
   return done;
 }
 
 template <class Send, class Recv>
-bool pipe_end<Send, Recv>::poll() const
-  requires detail::exists<Recv>
-{
+bool pipe_end<Send, Recv>::poll() const requires detail::exists<Recv> {
   auto ready = poll(deadline::passed());
   if (!(ready == errc::would_block)) ready.value();
   return ready.has_value();
@@ -193,17 +192,14 @@ bool pipe_end<Send, Recv>::poll() const
 
 template <class Send, class Recv>
 auto pipe_end<Send, Recv>::recv(deadline until) const -> result<received>
-  requires detail::exists<Recv>
-{
-  auto message = detail::arriving_message::look(object(), in(), until);
-  if (!message) return message.error();
-  return message->template deliver<received>();
-}
+  requires detail::exists<Recv> {
+    auto message = detail::arriving_message::look(object(), in(), until);
+    if (!message) return message.error();
+    return message->template deliver<received>();
+  }
 
 template <class Send, class Recv>
-void pipe_end<Send, Recv>::send_bytes(std::span<const std::byte> value) const
-  requires std::same_as<Send, std::vector<std::byte>>
-{
+void pipe_end<Send, Recv>::send_bytes(std::span<const std::byte> value) const requires std::same_as<Send, std::vector<std::byte>> {
   detail::outgoing message(object());
   message.out().count(value.size());
   message.out().raw(value.data(), value.size());
@@ -211,15 +207,15 @@ void pipe_end<Send, Recv>::send_bytes(std::span<const std::byte> value) const
 }
 
 template <class Send, class Recv>
-result<std::size_t> pipe_end<Send, Recv>::recv_into(std::span<std::byte> buffer, deadline until) const
-  requires std::same_as<Recv, std::vector<std::byte>>
-{
+result<std::size_t> pipe_end<Send, Recv>::recv_into(std::span<std::byte> buffer,
+                                                    deadline until) const requires std::same_as<Recv, std::vector<std::byte>> {
   auto message = detail::arriving_message::look(object(), in(), until);
   if (!message) return message.error();
   decoder bytes(message->bytes());
   const auto size = bytes.count(1, "std::vector<std::byte>");
   if (size > buffer.size())
-    return {errc::too_large, "pipe '" + name() + "' recv_into: the message has " + std::to_string(size) + " bytes, the buffer " + std::to_string(buffer.size())};
+    return {errc::too_large, "pipe '" + name() + "' recv_into: the message has " + std::to_string(size) + " bytes, the buffer " +
+                                 std::to_string(buffer.size())};
   std::copy_n(bytes.take(size, "std::vector<std::byte>"), size, buffer.data());
   message->consume();
   return size;
@@ -227,14 +223,17 @@ result<std::size_t> pipe_end<Send, Recv>::recv_into(std::span<std::byte> buffer,
 
 template <class Send, class Recv>
 struct codec<pipe_end<Send, Recv>> {
-  static constexpr std::uint64_t fingerprint = 0x70'69'70'65'00ULL + (std::is_void_v<Send> ? 1 : 0) + (std::is_void_v<Recv> ? 2 : 0);
+  static constexpr std::uint64_t fingerprint =
+      0x70'69'70'65'00ULL + (std::is_void_v<Send> ? 1 : 0) + (std::is_void_v<Recv> ? 2 : 0);
   static void put(encoder& out, const pipe_end<Send, Recv>& end) {
-    out.value(static_cast<std::uint8_t>(detail::object_of(end.handle()).kind() == detail::object_kind::pipe ? end.handle().role() : 0));
+    out.value(
+        static_cast<std::uint8_t>(detail::object_of(end.handle()).kind() == detail::object_kind::pipe ? end.handle().role() : 0));
     detail::pipe_end_to_message(out, end.handle());
   }
   static pipe_end<Send, Recv> get(decoder& in) {
     const unsigned role = in.value<std::uint8_t>();
-    return pipe_end<Send, Recv>(detail::pipe_end_from_message(in, role, detail::direction_fingerprint<Send>(), detail::direction_fingerprint<Recv>()));
+    return pipe_end<Send, Recv>(
+        detail::pipe_end_from_message(in, role, detail::direction_fingerprint<Send>(), detail::direction_fingerprint<Recv>()));
   }
 };
 

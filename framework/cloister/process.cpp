@@ -18,12 +18,12 @@ namespace cloister {
 using detail::membership;
 
 struct process::state {
-  std::shared_ptr<detail::child_link> link;               // once started
-  std::unique_ptr<detail::start_request> request;         // until started
+  std::shared_ptr<detail::child_link> link;        // once started
+  std::unique_ptr<detail::start_request> request;  // until started
   std::string name;
   bool daemon = false;
   bool closed = false;
-  bool fork_by_name = false;                              // fork was asked for in the options
+  bool fork_by_name = false;  // fork was asked for in the options
 };
 
 std::string_view to_string(start_method method) noexcept {
@@ -58,9 +58,12 @@ std::unique_ptr<detail::start_request> process::make_request(const place& where,
   if (options.cwd) block.cwd = options.cwd->string();
   const auto redirect = [&](const redirection& to, bool& has) {
     if (!to.file_ && to.fd_ < 0) return;
-    owned_fd fd(to.file_ ? ::open(to.file_->c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : ::fcntl(to.fd_, F_DUPFD_CLOEXEC, 3));
-    if (!fd) throw failure(errc::not_started, "process '" + block.name + "' start: its output cannot go to " +
-                                                  (to.file_ ? "'" + to.file_->string() + "'" : "descriptor " + std::to_string(to.fd_)) + ": " + std::strerror(errno));
+    owned_fd fd(to.file_ ? ::open(to.file_->c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+                         : ::fcntl(to.fd_, F_DUPFD_CLOEXEC, 3));
+    if (!fd)
+      throw failure(errc::not_started, "process '" + block.name + "' start: its output cannot go to " +
+                                           (to.file_ ? "'" + to.file_->string() + "'" : "descriptor " + std::to_string(to.fd_)) +
+                                           ": " + std::strerror(errno));
     request->fds.push_back(std::move(fd));
     has = true;
   };
@@ -92,7 +95,8 @@ void process::start() {
   auto& self = membership::require();
   if (static_cast<start_method>(s.request->block.method) == start_method::fork) {
     // The body runs from the same bytes as everywhere else; only its process is a copy of this one.
-    s.link = self.fork(*s.request, internal::run_encoded, [] {}, s.fork_by_name);
+    s.link = self.fork(
+        *s.request, internal::run_encoded, [] {}, s.fork_by_name);
   } else {
     s.link = self.start(*s.request);
   }
@@ -136,7 +140,8 @@ void process::finish() noexcept {
       link.wait_unstoppably();
     } else if (const auto done = link.wait(std::chrono::seconds(10)); !done) {
       if (done == errc::timed_out)
-        detail::log(log_level::warning, "waiting for process '" + link.name() + "' (pid " + std::to_string(link.pid()) + ") to end");
+        detail::log(log_level::warning,
+                    "waiting for process '" + link.name() + "' (pid " + std::to_string(link.pid()) + ") to end");
       if (!link.wait(deadline::never())) {  // asked to stop meanwhile
         membership::require().signal(link.incarnation(), SIGTERM, std::max<std::int64_t>(link.shutdown_ns(), 1));
         link.wait_unstoppably();
@@ -203,7 +208,8 @@ int process::sentinel() const {
 
 void process::close() {
   if (!state_ || state_->closed) return;
-  if (state_->link && !state_->link->poll()) throw failure(errc::invalid, "process '" + state_->name + "' close: it is still running");
+  if (state_->link && !state_->link->poll())
+    throw failure(errc::invalid, "process '" + state_->name + "' close: it is still running");
   state_->closed = true;
   state_->link.reset();
   state_->request.reset();

@@ -33,9 +33,10 @@
 
 namespace cloister {
 
-/// Limits of one process, enforced by the kernel; 0 is none. Exceeding memory is std::bad_alloc in it, CPU time SIGXCPU, files EMFILE.
+/// Limits of one process, enforced by the kernel; 0 is none. Exceeding memory is std::bad_alloc in it, CPU time SIGXCPU, files
+/// EMFILE.
 struct process_limits {
-  std::size_t memory = 0;              ///< bytes of private data (RLIMIT_DATA); not enforced in sanitizer builds
+  std::size_t memory = 0;  ///< bytes of private data (RLIMIT_DATA); not enforced in sanitizer builds
   std::chrono::seconds cpu_time{0};
   unsigned open_files = 0;
 };
@@ -54,16 +55,16 @@ class redirection {
 };
 
 struct process_options {
-  std::string name = {};                        ///< for messages; "process-N" if empty
-  std::optional<bool> daemon = {};              ///< ended, not waited for, when its starter ends; default: as its starter
-  std::optional<start_method> start = {};       ///< default: the place's
+  std::string name = {};                   ///< for messages; "process-N" if empty
+  std::optional<bool> daemon = {};         ///< ended, not waited for, when its starter ends; default: as its starter
+  std::optional<start_method> start = {};  ///< default: the place's
   process_limits limits = {};
   std::chrono::nanoseconds shutdown = std::chrono::seconds(5);  ///< how long SIGTERM may take before SIGKILL
   redirection stdout = {};
   redirection stderr = {};
-  std::vector<std::pair<std::string, std::string>> env = {};     ///< set on top of the node's environment
+  std::vector<std::pair<std::string, std::string>> env = {};  ///< set on top of the node's environment
   std::optional<std::filesystem::path> cwd = {};
-  bool deferred = false;                        ///< constructed now, started by start()
+  bool deferred = false;  ///< constructed now, started by start()
 };
 
 /// Names a process of this node: a value that travels. Never used again for another one.
@@ -91,7 +92,9 @@ class [[nodiscard]] process {
   /// A copy of this very process that runs `body`, which may be any closure. For programs whose only threads are cloister's own;
   /// `.start = start_method::fork` in the options says that the caller knows better. `.deferred` is `failure{invalid}`.
   template <std::invocable Closure>
-  static process fork(const place& where, Closure body) { return fork(where, process_options{}, std::move(body)); }
+  static process fork(const place& where, Closure body) {
+    return fork(where, process_options{}, std::move(body));
+  }
   template <std::invocable Closure>
   static process fork(const place& where, process_options options, Closure body);
 
@@ -106,19 +109,19 @@ class [[nodiscard]] process {
 
   const std::string& name() const;
   bool daemon() const;
-  process_id id() const;                                ///< REQUIRES: started
-  pid_t pid() const;                                    ///< REQUIRES: started
+  process_id id() const;  ///< REQUIRES: started
+  pid_t pid() const;      ///< REQUIRES: started
   bool started() const noexcept;
 
   /// Waits until it has ended and everything it held has been put right. Any number of threads may join.
   exit_status join() const;
   result<exit_status> join(deadline until) const;
-  bool is_alive() const;                                ///< started and not yet ended
-  std::optional<exit_status> exit() const;              ///< how it ended; nothing while it has not
+  bool is_alive() const;                    ///< started and not yet ended
+  std::optional<exit_status> exit() const;  ///< how it ended; nothing while it has not
 
   /// Asks it to end: its blocking calls fail with `errc::stopping`, so that its destructors run. No effect on one that has ended.
   void terminate() const;
-  void kill() const;                                    ///< SIGKILL
+  void kill() const;  ///< SIGKILL
   /// A descriptor that is readable when it has ended; owned by this object. REQUIRES: started.
   int sentinel() const;
   /// Gives up the handle. Throws `failure{invalid}` while it runs; a second close is nothing; later calls are `failure{invalid}`.
@@ -149,7 +152,8 @@ template <std::invocable Closure>
 process process::fork(const place& where, process_options options, Closure body) {
   process p;
   auto closure = std::make_shared<std::optional<Closure>>(std::move(body));
-  p.begin_fork(make_request(where, options), options, [closure] { static_cast<void>((**closure)()); }, [closure] { closure->reset(); });
+  p.begin_fork(
+      make_request(where, options), options, [closure] { static_cast<void>((**closure)()); }, [closure] { closure->reset(); });
   return p;
 }
 

@@ -5,13 +5,12 @@
 //   process p{here, [](source<job> in) { for (auto& j : in.leases()) work(*j); }, jobs};
 //   jobs.put({1, "x"});  jobs.join();  jobs.close();
 //
-// `queue`, `source` (its taking end) and `sink` (its putting end) are handles: small copyable values, all operations const, callable
-// from any thread of any process of the node; they travel as arguments and inside messages. The queue lives while a handle does, or
-// a message that carries one.
-// When a process dies: a message it was putting does not exist; one it was getting goes to the next; one it had leased
-// goes to the next and says `redelivered()`; nobody waits for it. Order: put A returned before put B began => A comes out first.
-// Every call without a deadline throws `failure`; with one, or named `try_`, it returns `result`. Errors: closed, stopping, interrupted,
-// too_large, no_memory, broken, not_attached; timed_out and would_block from calls with deadlines.
+// `queue`, `source` (its taking end) and `sink` (its putting end) are handles: small copyable values, all operations const,
+// callable from any thread of any process of the node; they travel as arguments and inside messages. The queue lives while a handle
+// does, or a message that carries one. When a process dies: a message it was putting does not exist; one it was getting goes to the
+// next; one it had leased goes to the next and says `redelivered()`; nobody waits for it. Order: put A returned before put B began
+// => A comes out first. Every call without a deadline throws `failure`; with one, or named `try_`, it returns `result`. Errors:
+// closed, stopping, interrupted, too_large, no_memory, broken, not_attached; timed_out and would_block from calls with deadlines.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -34,11 +33,12 @@
 namespace cloister {
 
 struct queue_options {
-  std::string name = {};                              ///< for messages; "queue-N" if empty
-  std::size_t max_items = 0;                          ///< messages waiting at once; 0: as many as memory holds
-  std::size_t max_bytes = std::size_t{256} << 20;     ///< memory it may grow to; taken only when needed
-  unsigned max_deliveries = 0;                        ///< leased so often (at most 15) and never acknowledged: a dead letter; 0: never
-  bool close_with_last_sink = false;                  ///< closes (drain) when the last `sink` of it, in all processes, is gone; hold one while starting producers
+  std::string name = {};                           ///< for messages; "queue-N" if empty
+  std::size_t max_items = 0;                       ///< messages waiting at once; 0: as many as memory holds
+  std::size_t max_bytes = std::size_t{256} << 20;  ///< memory it may grow to; taken only when needed
+  unsigned max_deliveries = 0;                     ///< leased so often (at most 15) and never acknowledged: a dead letter; 0: never
+  bool close_with_last_sink =
+      false;  ///< closes (drain) when the last `sink` of it, in all processes, is gone; hold one while starting producers
 };
 
 enum class close_how : std::uint8_t {
@@ -67,8 +67,8 @@ using sink = basic_queue<T, queue_part::sink>;
 template <class T>
 using source = basic_queue<T, queue_part::source>;
 
-/// A message taken and not yet acknowledged. Move-only; one thread. Its destructor gives the message back to the queue, where the next
-/// taker sees it as redelivered; so does the death of its process.
+/// A message taken and not yet acknowledged. Move-only; one thread. Its destructor gives the message back to the queue, where the
+/// next taker sees it as redelivered; so does the death of its process.
 template <class T>
 class [[nodiscard]] lease {
  public:
@@ -102,12 +102,12 @@ class [[nodiscard]] basic_queue {
   /// None: every operation is `failure{invalid}`.
   basic_queue() = default;
   /// Throws `failure`: no_memory, no_descriptors, not_attached, invalid.
-  [[nodiscard]] explicit basic_queue(const place& where, queue_options options = {})
-    requires(Part == queue_part::both);
+  [[nodiscard]] explicit basic_queue(const place& where, queue_options options = {}) requires(Part == queue_part::both);
   /// The narrower handle of a queue.
   template <queue_part Whole>
     requires(Whole == queue_part::both && Part != Whole)
-  basic_queue(const basic_queue<T, Whole>& whole) : handle_(whole.handle().object(), role) {}  // NOLINT(google-explicit-constructor)
+  basic_queue(const basic_queue<T, Whole>& whole)
+      : handle_(whole.handle().object(), role) {}  // NOLINT(google-explicit-constructor)
 
   // Putting: queue and sink.
 
@@ -122,7 +122,9 @@ class [[nodiscard]] basic_queue {
   result<void> try_put(T&& value) const requires detail::can_put<Part> { return put(std::move(value), deadline::passed()); }
   /// Puts all, in order, with fewer notifications than one by one.
   template <std::ranges::input_range Range>
-  void put_many(const Range& values) const requires detail::can_put<Part> { put_many(values, deadline::never()).value(); }
+  void put_many(const Range& values) const requires detail::can_put<Part> {
+    put_many(values, deadline::never()).value();
+  }
   /// How many were put before the deadline; an error only if none was.
   template <std::ranges::input_range Range>
   result<std::size_t> put_many(const Range& values, deadline until) const requires detail::can_put<Part>;
@@ -134,7 +136,9 @@ class [[nodiscard]] basic_queue {
   result<T> get(deadline until) const requires detail::can_take<Part>;
   result<T> try_get() const requires detail::can_take<Part> { return get(deadline::passed()); }
   /// What is there, at most `most`; waits for the first.
-  std::vector<T> get_many(std::size_t most) const requires detail::can_take<Part> { return get_many(most, deadline::never()).value(); }
+  std::vector<T> get_many(std::size_t most) const requires detail::can_take<Part> {
+    return get_many(most, deadline::never()).value();
+  }
   result<std::vector<T>> get_many(std::size_t most, deadline until) const requires detail::can_take<Part>;
 
   /// Takes the oldest message on loan: it comes back to the queue unless it is acknowledged.
@@ -153,7 +157,8 @@ class [[nodiscard]] basic_queue {
   /// `for (T& message : in)`: gets until the queue is closed and drained.
   iterator begin() const requires detail::can_take<Part> { return iterator(*this); }
   std::default_sentinel_t end() const requires detail::can_take<Part> { return {}; }
-  /// `for (auto& l : in.leases())`: the end of the body acknowledges; leaving it early (break, return, exception, death) gives back.
+  /// `for (auto& l : in.leases())`: the end of the body acknowledges; leaving it early (break, return, exception, death) gives
+  /// back.
   lease_range leases() const requires detail::can_take<Part> { return lease_range(*this); }
 
   // All three.
@@ -178,7 +183,9 @@ class [[nodiscard]] basic_queue {
  private:
   template <class>
   friend struct codec;
-  static constexpr unsigned role = Part == queue_part::both ? detail::no_role : Part == queue_part::sink ? detail::sink_role : detail::source_role;
+  static constexpr unsigned role = Part == queue_part::both   ? detail::no_role
+                                   : Part == queue_part::sink ? detail::sink_role
+                                                              : detail::source_role;
   explicit basic_queue(detail::object_handle handle) : handle_(std::move(handle)) {}
   detail::attachment& object() const { return detail::object_of(handle_); }
   result<lease<T>> loan(detail::taken_message& message) const;
@@ -186,8 +193,8 @@ class [[nodiscard]] basic_queue {
   detail::object_handle handle_;
 };
 
-/// Python's spelling: what `get` returns counts as unfinished until `task_done`, and `join` waits for that. In C++, prefer leases().
-/// A process that dies between get and task_done gives its message to the next, flagged nowhere: it simply comes again.
+/// Python's spelling: what `get` returns counts as unfinished until `task_done`, and `join` waits for that. In C++, prefer
+/// leases(). A process that dies between get and task_done gives its message to the next, flagged nowhere: it simply comes again.
 template <class T>
 class [[nodiscard]] joinable_queue {
  public:

@@ -14,9 +14,7 @@
 namespace cloister {
 
 bool waitable::ready() const {
-  if (object_->kind() == detail::object_kind::queue) {
-    return object_->queue().would_return(detail::self_actor());
-  }
+  if (object_->kind() == detail::object_kind::queue) { return object_->queue().would_return(detail::self_actor()); }
   const auto arrived = object_->pipe().poll(direction_, deadline::passed());
   return !arrived || *arrived;
 }
@@ -50,7 +48,8 @@ class wait_set {
     }
     if (!plain.empty()) ::poll(plain.data(), plain.size(), 0);
     for (const auto& p : plain) {
-      if (p.fd < 0 || (p.revents & POLLNVAL) != 0) return {errc::invalid, "wait: descriptor " + std::to_string(p.fd) + " is not open"};
+      if (p.fd < 0 || (p.revents & POLLNVAL) != 0)
+        return {errc::invalid, "wait: descriptor " + std::to_string(p.fd) + " is not open"};
     }
     std::size_t next = 0;
     for (std::size_t i = 0; i < what_.size(); ++i) {
@@ -66,7 +65,8 @@ class wait_set {
     for (std::size_t i = 0; i < what_.size(); ++i) {
       const auto& w = what_[i];
       if (w.is_mailbox()) add(w.bell(), EPOLLIN | static_cast<std::uint32_t>(EPOLLET), i);
-      else if (!add(w.fd_, EPOLLIN, i) && errno == EBADF) return {errc::invalid, "wait: descriptor " + std::to_string(w.fd_) + " is not open"};
+      else if (!add(w.fd_, EPOLLIN, i) && errno == EBADF)
+        return {errc::invalid, "wait: descriptor " + std::to_string(w.fd_) + " is not open"};
     }
     return {};
   }
@@ -89,7 +89,9 @@ class wait_set {
   owned_fd epoll_;
 };
 
-result<std::vector<std::size_t>> wait_ready(std::span<const waitable> what, deadline until) { return detail::wait_ready("wait", what, until); }
+result<std::vector<std::size_t>> wait_ready(std::span<const waitable> what, deadline until) {
+  return detail::wait_ready("wait", what, until);
+}
 
 result<std::vector<std::size_t>> detail::wait_ready(std::string_view operation, std::span<const waitable> what, deadline until) {
   const auto says = [&](const char* why) { return std::string(operation) + ": " + why; };
@@ -101,9 +103,7 @@ result<std::vector<std::size_t>> detail::wait_ready(std::string_view operation, 
   if (until == deadline::passed()) return {errc::would_block, says("nothing is ready")};
   try {
     if (auto opened = set.open(); !opened) return opened.error();
-  } catch (const failure& f) {
-    return f.error();
-  }
+  } catch (const failure& f) { return f.error(); }
   for (;;) {
     if (const auto why = detail::stop_reason()) return {*why, says("this process was asked to stop")};
     ready = set.look(true);

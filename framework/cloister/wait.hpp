@@ -3,7 +3,8 @@
 //
 //   if (auto r = wait_any({jobs, control, worker, socket_fd}, 5s)) switch (*r) { case 0: ... }
 //   auto [index, job] = take_any(urgent, normal);                          // takes from one of several queues
-//   ready_fd watch(jobs);  epoll_ctl(loop, EPOLL_CTL_ADD, watch.fd(), ...);  // in a loop of one's own: call watch.ready() when readable
+//   ready_fd watch(jobs);  epoll_ctl(loop, EPOLL_CTL_ADD, watch.fd(), ...);  // in a loop of one's own: call watch.ready() when
+//   readable
 //
 // Ready means: a get or recv would not wait (there is a message, or the end), a process has ended, a descriptor is readable. Among
 // several that are ready the choice rotates. Another taker may be faster: follow with try_get. Threads: any, each call by itself.
@@ -48,26 +49,30 @@ class waitable {
   friend class ready_fd;
   friend class wait_set;
   bool is_mailbox() const noexcept { return object_ != nullptr; }
-  bool ready() const;      // REQUIRES: is_mailbox()
-  void arm() const;        // REQUIRES: is_mailbox()
-  int bell() const;        // REQUIRES: is_mailbox()
+  bool ready() const;  // REQUIRES: is_mailbox()
+  void arm() const;    // REQUIRES: is_mailbox()
+  int bell() const;    // REQUIRES: is_mailbox()
 
   std::shared_ptr<detail::attachment> object_;  // a mailbox, or
   unsigned direction_ = 0;
-  int fd_ = -1;                                 // a descriptor
+  int fd_ = -1;  // a descriptor
 };
 
 namespace detail {
 template <class... Types>
 using last_of = std::tuple_element_t<sizeof...(Types) - 1, std::tuple<Types...>>;
 template <class Range>
-concept range_of_waitables = std::ranges::input_range<const Range> && std::convertible_to<std::ranges::range_reference_t<const Range>, waitable> &&
-                             !std::same_as<std::ranges::range_value_t<Range>, waitable>;
+concept range_of_waitables =
+    std::ranges::input_range<const Range> && std::convertible_to<std::ranges::range_reference_t<const Range>, waitable> &&
+    !std::same_as<std::ranges::range_value_t<Range>, waitable>;
 }  // namespace detail
 
-/// The index of one that is ready. Blocks until there is one. Errors: timed_out, would_block, stopping, interrupted, no_descriptors.
+/// The index of one that is ready. Blocks until there is one. Errors: timed_out, would_block, stopping, interrupted,
+/// no_descriptors.
 result<std::size_t> wait_any(std::span<const waitable> what, deadline until);
-inline result<std::size_t> wait_any(std::initializer_list<waitable> what, deadline until) { return wait_any(std::span(what.begin(), what.size()), until); }
+inline result<std::size_t> wait_any(std::initializer_list<waitable> what, deadline until) {
+  return wait_any(std::span(what.begin(), what.size()), until);
+}
 inline std::size_t wait_any(std::initializer_list<waitable> what) { return wait_any(what, deadline::never()).value(); }
 /// The indices of all that are ready, at least one, in order.
 result<std::vector<std::size_t>> wait_ready(std::span<const waitable> what, deadline until);
@@ -89,8 +94,9 @@ result<std::vector<std::size_t>> wait_ready(const Range& what, deadline until) {
   return wait_ready(std::span<const waitable>(std::vector<waitable>(std::ranges::begin(what), std::ranges::end(what))), until);
 }
 
-/// A descriptor for a loop of one's own (epoll, poll, libevent, ...): readable when the mailbox, process or descriptor may be ready.
-/// Move-only. After each wake-up, and once before the first wait, call ready(): it says whether there is something, and arms it again.
+/// A descriptor for a loop of one's own (epoll, poll, libevent, ...): readable when the mailbox, process or descriptor may be
+/// ready. Move-only. After each wake-up, and once before the first wait, call ready(): it says whether there is something, and arms
+/// it again.
 class [[nodiscard]] ready_fd {
  public:
   /// Throws `failure{no_descriptors}`.
@@ -119,7 +125,8 @@ result<std::pair<std::size_t, T>> take_any(const basic_queue<T, Part>& first, co
   return [&]<std::size_t... I>(std::index_sequence<I...>) {
     const std::array<source<T>, sizeof...(More)> all{first, std::get<I>(rest)...};
     return take_any<T>(std::span<const source<T>>(all), std::get<sizeof...(More) - 1>(rest));
-  }(std::make_index_sequence<sizeof...(More) - 1>());
+  }
+  (std::make_index_sequence<sizeof...(More) - 1>());
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -15,28 +15,17 @@ namespace bench {
 namespace {
 
 void set(job& j, std::string_view key, const std::string& value) {
-  if (key == "bytes")
-    j.bytes = std::stoul(value);
-  else if (key == "producers")
-    j.producers = std::stoi(value);
-  else if (key == "consumers")
-    j.consumers = std::stoi(value);
-  else if (key == "depth")
-    j.depth = std::stoul(value);
-  else if (key == "seconds")
-    j.seconds = std::stod(value);
-  else if (key == "manner")
-    j.manner = value;
-  else if (key == "pause_us")
-    j.pause_us = std::stod(value);
-  else if (key == "processors")
-    j.processors = value;
-  else if (key == "count")
-    j.count = std::stoi(value);
-  else if (key == "ballast_mib")
-    j.ballast_mib = std::stoul(value);
-  else
-    throw std::invalid_argument("unknown argument: " + std::string(key));
+  if (key == "bytes") j.bytes = std::stoul(value);
+  else if (key == "producers") j.producers = std::stoi(value);
+  else if (key == "consumers") j.consumers = std::stoi(value);
+  else if (key == "depth") j.depth = std::stoul(value);
+  else if (key == "seconds") j.seconds = std::stod(value);
+  else if (key == "manner") j.manner = value;
+  else if (key == "pause_us") j.pause_us = std::stod(value);
+  else if (key == "processors") j.processors = value;
+  else if (key == "count") j.count = std::stoi(value);
+  else if (key == "ballast_mib") j.ballast_mib = std::stoul(value);
+  else throw std::invalid_argument("unknown argument: " + std::string(key));
 }
 
 job parse(std::span<char*> arguments) {

@@ -61,10 +61,8 @@ class bare_ring {
   template <class Ready>
   static void wait(Ready&& ready) noexcept {
     for (int spins = 0; !ready(); ++spins) {
-      if (spins < 2000)
-        relax();
-      else
-        ::sched_yield();
+      if (spins < 2000) relax();
+      else ::sched_yield();
     }
   }
 

@@ -52,10 +52,8 @@ void sleep_until_changed(line& from, std::uint32_t seen) noexcept {
 
 void spin_until_changed(line& from, std::uint32_t seen) noexcept {
   for (int spins = 0; from.turn.load(std::memory_order_acquire) == seen; ++spins) {
-    if (spins < 20'000)
-      relax();
-    else
-      ::sched_yield();
+    if (spins < 20'000) relax();
+    else ::sched_yield();
   }
 }
 

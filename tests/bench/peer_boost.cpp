@@ -62,8 +62,7 @@ figures round_trip(const job& j) {
     ipc::message_queue::size_type size = 0;
     unsigned priority = 0;
     if (!poll) return from->receive(&n, sizeof(n), size, priority);
-    while (!from->try_receive(&n, sizeof(n), size, priority)) {
-    }
+    while (!from->try_receive(&n, sizeof(n), size, priority)) {}
   };
   bench::crew members;
   members.add(j, 1, [&] {

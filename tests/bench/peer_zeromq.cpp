@@ -130,8 +130,7 @@ figures round_trip(const job& j) {
     s.wait_at_gate();
     note n;
     for (;;) {
-      while (!peer.get(&n, sizeof(n))) {
-      }
+      while (!peer.get(&n, sizeof(n))) {}
       if (!bench::echo(n, j)) return;
       peer.put(&n, sizeof(n));
     }
@@ -147,8 +146,7 @@ figures round_trip(const job& j) {
     note n = p.first();
     do {
       peer.put(&n, sizeof(n));
-      while (!peer.get(&n, sizeof(n))) {
-      }
+      while (!peer.get(&n, sizeof(n))) {}
     } while (p.next(n));
     peer.put(&n, sizeof(n));
   }

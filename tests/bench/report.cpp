@@ -86,10 +86,8 @@ std::string_view name_of(role who) { return who == role::ours ? "ours" : who == 
 /// Three significant digits: 57.0 M, 868 k, 12.3, 0.0834.
 std::string human(double v) {
   const char* suffix = "";
-  if (v >= 999'500)
-    v /= 1e6, suffix = " M";
-  else if (v >= 9'995)
-    v /= 1e3, suffix = " k";
+  if (v >= 999'500) v /= 1e6, suffix = " M";
+  else if (v >= 9'995) v /= 1e3, suffix = " k";
   const auto digits = v <= 0 ? 1 : std::clamp(2 - static_cast<int>(std::floor(std::log10(v))), 0, 4);
   char text[32];
   std::snprintf(text, sizeof(text), "%.*f%s", digits, v, suffix);

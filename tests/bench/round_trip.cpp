@@ -6,8 +6,7 @@ namespace bench {
 namespace {
 
 void work_for(std::int64_t ns) noexcept {
-  for (const auto until = now_ns() + ns; now_ns() < until;) {
-  }
+  for (const auto until = now_ns() + ns; now_ns() < until;) {}
 }
 
 }  // namespace

@@ -48,20 +48,13 @@ options parse(int argc, char** argv) {
       if (i + 1 >= argc) usage(2);
       return argv[++i];
     };
-    if (argument == "--quick")
-      o.quick = true;
-    else if (argument == "--unpinned")
-      o.unpinned = true;
-    else if (argument == "--list")
-      o.list = true;
-    else if (argument == "--repeat")
-      o.repeat = std::atoi(value().c_str());
-    else if (argument == "--only")
-      o.only.push_back(value());
-    else if (argument == "--csv")
-      o.csv = value();
-    else
-      usage(argument == "--help" ? 0 : 2);
+    if (argument == "--quick") o.quick = true;
+    else if (argument == "--unpinned") o.unpinned = true;
+    else if (argument == "--list") o.list = true;
+    else if (argument == "--repeat") o.repeat = std::atoi(value().c_str());
+    else if (argument == "--only") o.only.push_back(value());
+    else if (argument == "--csv") o.csv = value();
+    else usage(argument == "--help" ? 0 : 2);
   }
   if (o.repeat < 1) o.repeat = o.quick ? 1 : 5;
   return o;

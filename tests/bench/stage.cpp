@@ -74,8 +74,7 @@ bool stage::add_sent(std::uint64_t messages, std::uint64_t sum, int producers) n
 void stage::add_received(std::uint64_t messages, std::uint64_t sum, std::int64_t when) noexcept {
   page_->received_sum.fetch_add(sum);
   page_->received.fetch_add(messages);
-  for (auto seen = page_->last.load(); seen < when && !page_->last.compare_exchange_weak(seen, when);) {
-  }
+  for (auto seen = page_->last.load(); seen < when && !page_->last.compare_exchange_weak(seen, when);) {}
 }
 
 bool stage::all_received(int producers) const noexcept {

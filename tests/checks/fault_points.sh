@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 point='(fault_point|Platform::fault)\('
 
 # In the table:  {"put", 9},
-sed -nE 's/^ *\{"([a-z_]+)", ([0-9]+)\}.*/\1 \2/p' framework/cloister/fault.cpp |
+grep -oE '\{"[a-z_]+", [0-9]+\}' framework/cloister/fault.cpp | sed -E 's/.*"([a-z_]+)", ([0-9]+).*/\1 \2/' |
   awk '{ for (i = 1; i <= $2; ++i) print $1, i }' | sort >"$work/table"
 
 # In the code:  fault_point("put", 3);  a step may stand in several places.

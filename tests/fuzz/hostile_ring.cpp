@@ -108,10 +108,8 @@ class session {
     std::memset(bytes_.data(), static_cast<int>(seed % 251), size);
     const auto r = writer.put(d, std::span(bytes_).first(size), deadline::passed());
     if (!clean_) return;
-    if (r)
-      model_[d].push_back({size, static_cast<unsigned char>(seed % 251)});
-    else
-      must(r == errc::would_block || r == errc::too_large);
+    if (r) model_[d].push_back({size, static_cast<unsigned char>(seed % 251)});
+    else must(r == errc::would_block || r == errc::too_large);
   }
 
   void get(ring& reader, unsigned d) {

@@ -99,10 +99,18 @@ class session {
     auto& l = q_->layout();
     const auto& g = l.geometry();
     auto* data = l.mapping().data();
-    const std::uint64_t at[] = {slots_shared::at, slots_shared::at + offsetof(slots_shared, bases), slots_geometry::rings_at, g.ring_at(g.rings - 1),
-                                g.leases_at, g.chunk_table_at};
-    const std::uint64_t length[] = {offsetof(slots_shared, ready), sizeof(slots_shared) - offsetof(slots_shared, bases), g.ring_bytes(0),
-                                    g.ring_bytes(0), g.level_bytes(0), 64 * sizeof(chunk_entry)};
+    const std::uint64_t at[] = {slots_shared::at,
+                                slots_shared::at + offsetof(slots_shared, bases),
+                                slots_geometry::rings_at,
+                                g.ring_at(g.rings - 1),
+                                g.leases_at,
+                                g.chunk_table_at};
+    const std::uint64_t length[] = {offsetof(slots_shared, ready),
+                                    sizeof(slots_shared) - offsetof(slots_shared, bases),
+                                    g.ring_bytes(0),
+                                    g.ring_bytes(0),
+                                    g.level_bytes(0),
+                                    64 * sizeof(chunk_entry)};
     const auto area = s.target % 6;
     const auto offset = (s.value >> 40) * 8 % length[area];
     std::uint64_t word = 0;

@@ -243,14 +243,10 @@ struct model {
     proc& q = s.procs[i];
     const u8 m = q.m;
     const char* complaint = nullptr;
-    if (m == 0 || !s.committed[m])
-      complaint = "a message that was never committed is delivered";
-    else if (s.acked[m])
-      complaint = "a message is delivered again after its ack";
-    else if (s.holder[m])
-      complaint = "a message has two holders";
-    else if (s.seen[m] && q.red == 0)
-      complaint = "a redelivery is not flagged";
+    if (m == 0 || !s.committed[m]) complaint = "a message that was never committed is delivered";
+    else if (s.acked[m]) complaint = "a message is delivered again after its ack";
+    else if (s.holder[m]) complaint = "a message has two holders";
+    else if (s.seen[m] && q.red == 0) complaint = "a redelivery is not flagged";
     s.holder[m] = static_cast<u8>(i + 1);
     s.seen[m] = 1;
     return complaint;
@@ -570,10 +566,8 @@ struct model {
         const bool ours = ch.state == c_in && (ch.who == q.p || c.no_position);
         if (ours) ch = {c_free, 0, 0, 0};
         if (c.links_read_late && q.k == 0) {  // the next link is read here, not before the delivery
-          if (!ours || following == 0)
-            q.k = static_cast<u8>(c.chunked - 1);
-          else
-            q.list[1] = static_cast<u8>(following - 1);
+          if (!ours || following == 0) q.k = static_cast<u8>(c.chunked - 1);
+          else q.list[1] = static_cast<u8>(following - 1);
         }
         ++q.k;
         return done("chunk in(p) -> free");
@@ -585,10 +579,8 @@ struct model {
         if (q.back == g_slot) {  // buried: the scan goes on
           q.back = 0;
           q.pc = g_head;
-        } else if (i == 0)
-          begin(q, m_dead);
-        else
-          begin(q, g_announce);
+        } else if (i == 0) begin(q, m_dead);
+        else begin(q, g_announce);
         return done("ended: notify ready when closed, settled when drained");
       case l_give_back: {
         n.holder[q.m] = 0;
@@ -856,18 +848,15 @@ struct model {
         if (e.state == e_filling) {
           if (!c.filling_stays) e = emptied;
         } else if (e.state == e_held) {
-          if (in_slot_too)
-            e = emptied;
+          if (in_slot_too) e = emptied;
           else {
             ++e.red, e.owner = 0;
             e.state = c.max_deliveries && e.red >= c.max_deliveries ? e_dead : e_returned;
             if (e.state == e_dead) n.deads[e.msg] = 1;
           }
         } else if (e.state == e_dead) {
-          if (in_slot_too)
-            e = emptied;
-          else
-            e.owner = 0;
+          if (in_slot_too) e = emptied;
+          else e.owner = 0;
         } else if (e.state == e_dead_taken && !c.dead_taken_stays) {
           e.state = e_dead, e.owner = 0;
         }
@@ -921,10 +910,8 @@ struct model {
       case h_chunks: {
         if (i == c.chunks) return go(h_named, 0, "repair: has the candidates");
         chunk& ch = n.chunks[i];
-        if (ch.state == c_owned && dead(ch.who))
-          ch = {c_free, 0, 0, 0};
-        else if (ch.state == c_in && (c.table_then_slot || !in_ring(ch.who)))
-          n.candidate[i] = static_cast<u8>(ch.who + 1);
+        if (ch.state == c_owned && dead(ch.who)) ch = {c_free, 0, 0, 0};
+        else if (ch.state == c_in && (c.table_then_slot || !in_ring(ch.who))) n.candidate[i] = static_cast<u8>(ch.who + 1);
         return go(h_chunks, i + 1, "repair: a chunk");
       }
       case h_named: {

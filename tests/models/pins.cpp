@@ -235,10 +235,8 @@ struct model {
         return done("sends cancel");
       case s_next:
         ++q.sent, q.pos = 0, q.token = 0;
-        if (i == 0 && q.sent < c.sends && q.refs > 0)
-          q.pc = s_pin, q.token = token_of(i, q.sent);
-        else
-          q.pc = i == 0 ? s_exit : g_take;
+        if (i == 0 && q.sent < c.sends && q.refs > 0) q.pc = s_pin, q.token = token_of(i, q.sent);
+        else q.pc = i == 0 ? s_exit : g_take;
         return done("goes on");
       case s_exit: q = {p_dead, 0, 0, 0, 0, 0, 0}; return out.forced(n, i, "exits");
       // ---- receive
@@ -252,14 +250,10 @@ struct model {
           if (w.state != ready) continue;
           n.carrier[in][p].state = taken, n.carrier[in][p].owner = me;
           q.pos = p, q.token = w.token;
-          if (w.token == 0)
-            q.pc = g_free;
-          else if (q.refs > 0)
-            ++q.refs, q.pc = g_free;  // has one already: the hub need not know
-          else if (q.mapped)
-            q.pc = c.add_after_free ? g_free : g_use;
-          else
-            q.pc = c.free_before_redeem ? g_free : g_redeem;
+          if (w.token == 0) q.pc = g_free;
+          else if (q.refs > 0) ++q.refs, q.pc = g_free;  // has one already: the hub need not know
+          else if (q.mapped) q.pc = c.add_after_free ? g_free : g_use;
+          else q.pc = c.free_before_redeem ? g_free : g_redeem;
           return done("takes a message");
         }
         return;
@@ -302,10 +296,8 @@ struct model {
         return done("frees the slot");
       case g_next:
         q.pos = 0;
-        if (c.chain && i == 1 && q.token != 0 && q.refs > 0)
-          q.pc = s_pin, q.token = token_of(i, q.sent);
-        else
-          q.pc = g_take, q.token = 0;
+        if (c.chain && i == 1 && q.token != 0 && q.refs > 0) q.pc = s_pin, q.token = token_of(i, q.sent);
+        else q.pc = g_take, q.token = 0;
         return done("goes on");
       default: return;
     }
@@ -435,10 +427,8 @@ struct model {
       case h_unplaced:
         for (pin& x : n.pins) {
           if (x.token == 0 || !dead(sender_of(x.token))) continue;
-          if (c.pins_die_with_sender || (c.unplaced_at_once && x.placed == 0))
-            x = {};
-          else if (x.placed == 0)
-            x.placed = 2, x.pos = s.tail[x.carrier];
+          if (c.pins_die_with_sender || (c.unplaced_at_once && x.placed == 0)) x = {};
+          else if (x.placed == 0) x.placed = 2, x.pos = s.tail[x.carrier];
         }
         n.hub_pc = c.holders_before_drain ? h_idle : h_holders;
         if (c.holders_before_drain) finish(n);

@@ -362,10 +362,8 @@ struct model {
         return go(r_copy, "get: takes this level");
       case r_copy: {
         const u8 at = q.head[q.level], x = s.cell[q.level][at % capacity[q.level]];
-        if (x == no_memory)
-          complaint = "reads memory that is not there";
-        else if (x != 1 + s.delivered + 1)
-          complaint = "reads something else than the next message";
+        if (x == no_memory) complaint = "reads memory that is not there";
+        else if (x != 1 + s.delivered + 1) complaint = "reads something else than the next message";
         else if (size(s.delivered + 1) == 2 && s.cell[q.level][(at + 1) % capacity[q.level]] != x)
           complaint = "reads half a message";
         return go(r_pop, "get: copies");

@@ -369,10 +369,8 @@ struct model {
       }
       case p_seal: {
         word& w = at(n, q.r, q.t);
-        if (w.state == w_free && w.lap == lap(q.t))
-          w.state = w_sealed;
-        else
-          return go(p_slot, "W3 fails");
+        if (w.state == w_free && w.lap == lap(q.t)) w.state = w_sealed;
+        else return go(p_slot, "W3 fails");
         return go(p_on, "W3: FREE -> SEALED");
       }
       case p_on:
@@ -531,10 +529,8 @@ struct model {
         return go(c_free, "G2: copy");
       case c_free: {
         word& w = at(n, q.r, q.t);
-        if (w.state != w_taken || w.owner != me)
-          complaint = "a taker has lost its slot";
-        else if (s.delivered >> (q.msg - 1) & 1)
-          complaint = "a message is delivered twice";
+        if (w.state != w_taken || w.owner != me) complaint = "a taker has lost its slot";
+        else if (s.delivered >> (q.msg - 1) & 1) complaint = "a message is delivered twice";
         n.delivered = static_cast<u8>(n.delivered | bit(q.msg - 1));
         w = {static_cast<u8>(w.lap + 1), w_free, 0, w.msg};
         return go(c_move, "G3: FREE, delivered");

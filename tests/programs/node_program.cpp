@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A program that tests run in a session of its own: `node_program SCENARIO`. It says on standard output what it does, a line at a time.
-// Its first lines run before the node: a process started by exec must not get beyond it.
+// A program that tests run in a session of its own: `node_program SCENARIO`. It says on standard output what it does, a line at a
+// time. Its first lines run before the node: a process started by exec must not get beyond it.
 #include <cloister/cloister.hpp>
 
 #include <csignal>
@@ -44,22 +44,27 @@ struct unwinds {
 // Children, grandchildren, and a daemon forked twice behind the library's back; then waits to be killed.
 void tree(const node& here, start_method method) {
   queue<pid_t> pids{here};
-  process child{here, {.name = "child", .start = method}, [](const node& inner, queue<pid_t> out) {
-    process grandchild{inner, [](queue<pid_t> to) {
-      to.put(::getpid());
-      for (volatile int busy = 1; busy != 0;) ::usleep(1000);  // does not hear a SIGTERM
-    }, out};
-    if (const pid_t between = ::fork(); between == 0) {
-      if (const pid_t daemon = ::fork(); daemon != 0) ::_exit(0);
-      ::setsid();
-      for (;;) ::pause();
-    } else {
-      int status = 0;
-      ::waitpid(between, &status, 0);
-    }
-    out.put(::getpid());
-    sleep_long();
-  }, pids};
+  process child{here,
+                {.name = "child", .start = method},
+                [](const node& inner, queue<pid_t> out) {
+                  process grandchild{inner,
+                                     [](queue<pid_t> to) {
+                                       to.put(::getpid());
+                                       for (volatile int busy = 1; busy != 0;) ::usleep(1000);  // does not hear a SIGTERM
+                                     },
+                                     out};
+                  if (const pid_t between = ::fork(); between == 0) {
+                    if (const pid_t daemon = ::fork(); daemon != 0) ::_exit(0);
+                    ::setsid();
+                    for (;;) ::pause();
+                  } else {
+                    int status = 0;
+                    ::waitpid(between, &status, 0);
+                  }
+                  out.put(::getpid());
+                  sleep_long();
+                },
+                pids};
   say("child", child.pid());
   for (int i = 0; i < 2; ++i) say("pid", pids.get());
   queue<pid_t> launcher{here};
@@ -72,9 +77,9 @@ void tree(const node& here, start_method method) {
 
 void hello(const node& here) {
   process a{here, [] {
-    const std::scoped_lock own(contended);
-    say("forked", preloaded);
-  }};
+              const std::scoped_lock own(contended);
+              say("forked", preloaded);
+            }};
   a.join();
   process b{here, {.start = start_method::spawn}, [] { say("executed", preloaded); }};
   b.join();
@@ -93,8 +98,7 @@ void revived(const node& here) {
     try {
       process b{here, ask, launcher};
       if (const auto now = launcher.get(10s)) return say("launcher", *now);
-    } catch (const failure&) {
-    }
+    } catch (const failure&) {}
   }
 }
 
@@ -109,13 +113,16 @@ void spawn_on_demand(const node& here) {
 void interrupted(const node& here, bool caught) {
   queue<int> never{here};
   process a{here, [] {
-    unwinds u;
-    sleep_long();
-  }};
-  process b{here, {.start = start_method::spawn}, [](queue<int> q) {
-    unwinds u;
-    q.get();
-  }, never};
+              unwinds u;
+              sleep_long();
+            }};
+  process b{here,
+            {.start = start_method::spawn},
+            [](queue<int> q) {
+              unwinds u;
+              q.get();
+            },
+            never};
   say("ready", ::getpid());
   if (!caught) never.get();
   const auto got = never.get(1h);
@@ -141,11 +148,11 @@ void waits_for_launcher(const node& here) {
 // A child that asks the hub for something all the time.
 void asks(const node& here) {
   process a{here, [](const node& inner) {
-    for (;;) {
-      queue<int> q{inner};
-      if (this_process::stop_requested()) this_process::sleep_for(1s);  // which says so
-    }
-  }};
+              for (;;) {
+                queue<int> q{inner};
+                if (this_process::stop_requested()) this_process::sleep_for(1s);  // which says so
+              }
+            }};
   say("child", a.pid());
   say("signal", a.join().signal().value_or(0));
 }
@@ -154,9 +161,7 @@ void refuses(const node& here) {
   try {
     process a{here, [] {}};
     a.join();
-  } catch (const failure& f) {
-    say("refused", f.code() == errc::not_started);
-  }
+  } catch (const failure& f) { say("refused", f.code() == errc::not_started); }
 }
 
 void leaves_early(const node& here) {
@@ -166,10 +171,10 @@ void leaves_early(const node& here) {
 
 void environment(const node& here) {
   process a{here, {.start = start_method::spawn}, [] {
-    long n = 0;
-    while (::getenv(("TEST_VARIABLE_" + std::to_string(n)).c_str()) != nullptr) ++n;
-    say("variables", n);
-  }};
+              long n = 0;
+              while (::getenv(("TEST_VARIABLE_" + std::to_string(n)).c_str()) != nullptr) ++n;
+              say("variables", n);
+            }};
   a.join();
 }
 
@@ -203,9 +208,9 @@ int own_child(int argc, char** argv) {
 
 void stubborn(const node& here) {
   process a{here, {.shutdown = 1h}, [] {
-    say("ready", ::getpid());
-    for (volatile int busy = 1; busy != 0;) ::usleep(1000);
-  }};
+              say("ready", ::getpid());
+              for (volatile int busy = 1; busy != 0;) ::usleep(1000);
+            }};
   const auto got = a.join(1h);
   say("interrupted", got == errc::interrupted);
 }
@@ -218,18 +223,21 @@ void uncaught(const node& here) {
 void unwinding(const node& here) {
   try {
     process a{here, [] {
-      unwinds u;
-      say("ready", 1);
-      sleep_long();
-    }};
+                unwinds u;
+                say("ready", 1);
+                sleep_long();
+              }};
     queue<int> q{here};
-    process b{here, [](queue<int> out) { out.put(1); sleep_long(); }, q};
+    process b{here,
+              [](queue<int> out) {
+                out.put(1);
+                sleep_long();
+              },
+              q};
     q.get();
     ::usleep(50000);
     throw std::runtime_error("unwind");
-  } catch (const std::runtime_error&) {
-    say("caught", 1);
-  }
+  } catch (const std::runtime_error&) { say("caught", 1); }
 }
 
 }  // namespace

@@ -6,14 +6,31 @@
 #include <functional>
 #include <string>
 
-struct with_pointer { int n; const char* text; };
-struct deep { int n; std::vector<std::optional<with_pointer>> inside; };
-struct with_reference { int& r; };
-struct with_volatile { volatile int v; };
-union either { int i; float f; };
+struct with_pointer {
+  int n;
+  const char* text;
+};
+struct deep {
+  int n;
+  std::vector<std::optional<with_pointer>> inside;
+};
+struct with_reference {
+  int& r;
+};
+struct with_volatile {
+  volatile int v;
+};
+union either {
+  int i;
+  float f;
+};
 enum loose { a_value };
-struct base { int a; };
-struct derived : base { int b; };
+struct base {
+  int a;
+};
+struct derived : base {
+  int b;
+};
 class account {
  public:
   explicit account(long cents) : cents_(cents) {}
@@ -22,31 +39,59 @@ class account {
  private:
   long cents_;
 };
-struct shape { virtual ~shape() = default; virtual double area() const = 0; };
-struct square final : shape { double area() const override { return 1; } };
-struct says { int n = 0; auto travel() { return std::tie(n); } };
-struct forgets : says { int more = 0; };
+struct shape {
+  virtual ~shape() = default;
+  virtual double area() const = 0;
+};
+struct square final : shape {
+  double area() const override { return 1; }
+};
+struct says {
+  int n = 0;
+  auto travel() { return std::tie(n); }
+};
+struct forgets : says {
+  int more = 0;
+};
 struct unready {
   explicit unready(int) {}
   int n = 0;
   auto travel() { return std::tie(n); }
 };
 struct thirty_three {
-  int m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27, m28, m29;
+  int m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29;
   int m30, m31, m32, m33;
 };
-struct stuck { stuck(const stuck&) = delete; auto travel() { return std::tie(n); } int n = 0; };
-struct no_default { explicit no_default(int) {} };
+struct stuck {
+  stuck(const stuck&) = delete;
+  auto travel() { return std::tie(n); }
+  int n = 0;
+};
+struct no_default {
+  explicit no_default(int) {}
+};
 template <>
 struct cloister::codec<no_default> {
   static constexpr std::uint64_t fingerprint = 1;
   static void put(encoder& out, const no_default&) { out.value(1); }
   static no_default get(decoder& in) { return no_default(in.value<int>()); }
 };
-struct with_array { no_default a[2]; };
-struct deleter { void operator()(int* p) const { delete p; } };
-struct with_bits { unsigned a : 3; };
-struct with_anonymous_union { union { int i; float f; }; };
+struct with_array {
+  no_default a[2];
+};
+struct deleter {
+  void operator()(int* p) const { delete p; }
+};
+struct with_bits {
+  unsigned a : 3;
+};
+struct with_anonymous_union {
+  union {
+    int i;
+    float f;
+  };
+};
 
 int captured = 1;
 [[maybe_unused]] auto closure = [captured = captured] { return captured; };

@@ -44,7 +44,7 @@ class attachment : public std::enable_shared_from_this<attachment> {
   slots& queue() const noexcept { return *queue_; }  ///< REQUIRES: kind() == queue
   ring& pipe() const noexcept { return *pipe_; }     ///< REQUIRES: kind() == pipe
 
-  void use(unsigned role);      ///< one more handle in `role` lives here
+  void use(unsigned role);  ///< one more handle in `role` lives here
   void stop_use(unsigned role) noexcept;
   /// In a forked child: these uses are its own; all other handles in its memory are its parent's.
   void adopt_uses(std::array<unsigned, 3> uses) noexcept;
@@ -69,8 +69,8 @@ class attachment : public std::enable_shared_from_this<attachment> {
   std::unique_ptr<slots> queue_;
   std::unique_ptr<ring> pipe_;
   std::mutex mutex_;
-  std::array<unsigned, 3> uses_{};       // guarded by mutex_
-  std::array<bell_line, 4> bells_;       // own synchronisation: set once, under mutex_
+  std::array<unsigned, 3> uses_{};  // guarded by mutex_
+  std::array<bell_line, 4> bells_;  // own synchronisation: set once, under mutex_
 };
 
 /// A counted use of an attachment in a role: what all public handles are made of.

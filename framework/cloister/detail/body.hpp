@@ -32,28 +32,43 @@ using entry_point = void (*)(body_context&);
 
 /// The place of `code` in this program's image. Throws `failure{invalid}` if it lies in no loaded module.
 code_ref locate_code(const void* code);
-/// The other way round, in a process of the same program. Throws `failure{not_started}` if that module is not here or is another build.
+/// The other way round, in a process of the same program. Throws `failure{not_started}` if that module is not here or is another
+/// build.
 const void* find_code(const code_ref& ref);
 
 template <class F>
 struct signature {};  // nothing: a generic callable, whose parameters are the arguments' own types
 template <class R, class... P>
-struct signature<R (*)(P...)> { using parameters = type_list<P...>; };
+struct signature<R (*)(P...)> {
+  using parameters = type_list<P...>;
+};
 template <class R, class... P>
-struct signature<R (*)(P...) noexcept> { using parameters = type_list<P...>; };
+struct signature<R (*)(P...) noexcept> {
+  using parameters = type_list<P...>;
+};
 template <class R, class C, class... P>
-struct signature<R (C::*)(P...)> { using parameters = type_list<P...>; };
+struct signature<R (C::*)(P...)> {
+  using parameters = type_list<P...>;
+};
 template <class R, class C, class... P>
-struct signature<R (C::*)(P...) const> { using parameters = type_list<P...>; };
+struct signature<R (C::*)(P...) const> {
+  using parameters = type_list<P...>;
+};
 template <class R, class C, class... P>
-struct signature<R (C::*)(P...) noexcept> { using parameters = type_list<P...>; };
+struct signature<R (C::*)(P...) noexcept> {
+  using parameters = type_list<P...>;
+};
 template <class R, class C, class... P>
-struct signature<R (C::*)(P...) const noexcept> { using parameters = type_list<P...>; };
+struct signature<R (C::*)(P...) const noexcept> {
+  using parameters = type_list<P...>;
+};
 
 template <class F>
 concept plain_function = std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
 template <class F>
-concept has_one_call_operator = requires { &F::operator(); };
+concept has_one_call_operator = requires {
+  &F::operator();
+};
 
 template <class F, class... Args>
 auto parameters_of() {
@@ -67,10 +82,14 @@ inline constexpr bool is_node = std::is_same_v<std::remove_cvref_t<P>, node>;
 
 /// What is kept of a parameter while it travels: itself without reference; text for a view.
 template <class P>
-struct travelling { using type = std::remove_cvref_t<P>; };
+struct travelling {
+  using type = std::remove_cvref_t<P>;
+};
 template <class P>
   requires std::is_same_v<std::remove_cvref_t<P>, std::string_view>
-struct travelling<P> { using type = std::string; };
+struct travelling<P> {
+  using type = std::string;
+};
 template <class P>
 using travelling_t = typename travelling<P>::type;
 
@@ -120,7 +139,8 @@ void run_body(body_context& context) {
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     if constexpr (WithNode) static_cast<void>(std::move(body)(context.here, pass<P>(std::get<I>(stored))...));
     else static_cast<void>(std::move(body)(pass<P>(std::get<I>(stored))...));
-  }(std::index_sequence_for<P...>{});
+  }
+  (std::index_sequence_for<P...>{});
 }
 
 template <class F, bool WithNode, class... P, class... Args>
@@ -155,7 +175,8 @@ void encode_start(start_request& request, F&& body, Args&&... args) {
     encode_body<body_type, false>(request, std::forward<F>(body), parameters{}, std::forward<Args>(args)...);
   } else {
     using split = decltype(with(parameters{}));
-    encode_body<body_type, split::first_type::value>(request, std::forward<F>(body), typename split::second_type{}, std::forward<Args>(args)...);
+    encode_body<body_type, split::first_type::value>(request, std::forward<F>(body), typename split::second_type{},
+                                                     std::forward<Args>(args)...);
   }
 }
 

@@ -27,8 +27,10 @@ void child_link::await_start() {
   datagram d;
   switch (await_datagram(channel_.get(), d)) {
     case receive_status::received: break;
-    case receive_status::ended: throw failure(errc::no_descriptors, "process '" + name_ + "' start: the node's first process has no descriptor left");
-    case receive_status::empty: throw failure(stop_reason().value_or(errc::stopping), "process '" + name_ + "' start: this process was asked to stop");
+    case receive_status::ended:
+      throw failure(errc::no_descriptors, "process '" + name_ + "' start: the node's first process has no descriptor left");
+    case receive_status::empty:
+      throw failure(stop_reason().value_or(errc::stopping), "process '" + name_ + "' start: this process was asked to stop");
   }
   const auto message = decode<exit_message>(d.bytes);
   if (const auto* no = std::get_if<refused>(&message)) throw failure(no->code, no->text);
@@ -60,7 +62,8 @@ std::optional<exit_status> child_link::poll() {
 }
 
 result<exit_status> child_link::wait(deadline until) {
-  if (membership::forked_by_user()) return {errc::not_attached, "process '" + name_ + "' join: this process was forked by the program itself"};
+  if (membership::forked_by_user())
+    return {errc::not_attached, "process '" + name_ + "' join: this process was forked by the program itself"};
   for (;;) {
     if (auto e = poll()) return *std::move(e);
     // The end of the channel stays readable (end-of-file follows the message), so every waiting thread wakes.
@@ -78,8 +81,7 @@ result<exit_status> child_link::wait(deadline until) {
 void child_link::wait_unstoppably() noexcept {
   // Nothing but its end can come any more; it is read by whoever wants to know.
   pollfd end{channel_.get(), POLLIN, 0};
-  while (::poll(&end, 1, -1) <= 0) {
-  }
+  while (::poll(&end, 1, -1) <= 0) {}
 }
 
 }  // namespace cloister::detail

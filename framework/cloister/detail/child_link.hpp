@@ -21,8 +21,8 @@ class child_link {
  public:
   child_link(owned_fd channel, std::string name, bool daemon, std::int64_t shutdown_ns);
 
-  /// Waits for the hub's word that it runs. Throws `failure{not_started}` and what else the hub says; `stopping` or `interrupted` if this
-  /// process is asked to stop and there is no such word a second later. The hub ends what it starts after all.
+  /// Waits for the hub's word that it runs. Throws `failure{not_started}` and what else the hub says; `stopping` or `interrupted`
+  /// if this process is asked to stop and there is no such word a second later. The hub ends what it starts after all.
   void await_start();
   /// For a process that is known to run: a watcher's side.
   void assume(std::uint32_t incarnation, std::int32_t pid) noexcept;
@@ -46,7 +46,7 @@ class child_link {
   const owned_fd channel_;
   const bool daemon_;
   const std::int64_t shutdown_ns_;
-  std::string name_;              // constant after await_start
+  std::string name_;               // constant after await_start
   std::uint32_t incarnation_ = 0;  // constant after await_start
   std::int32_t pid_ = 0;
   std::mutex mutex_;

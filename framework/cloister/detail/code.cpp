@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Naming code by module and offset. A reference is looked up, never trusted: the module must be loaded here with the same build id, and
-// the offset must lie in one of its executable segments.
+// Naming code by module and offset. A reference is looked up, never trusted: the module must be loaded here with the same build id,
+// and the offset must lie in one of its executable segments.
 #include <cloister/detail/body.hpp>
 
 #include <cloister/error.hpp>
 
-#include <algorithm>
-#include <cstring>
 #include <elf.h>
 #include <link.h>
+#include <algorithm>
+#include <cstring>
 
 namespace cloister::detail {
 namespace {
@@ -47,8 +47,8 @@ bool in_code(const dl_phdr_info& module, std::uint64_t offset) {
 }
 
 struct search {
-  std::uint64_t address = 0;       // locate_code
-  const code_ref* ref = nullptr;   // find_code
+  std::uint64_t address = 0;      // locate_code
+  const code_ref* ref = nullptr;  // find_code
   code_ref found;
   const void* code = nullptr;
   bool done = false;
@@ -85,8 +85,9 @@ const void* find_code(const code_ref& ref) {
   s.ref = &ref;
   ::dl_iterate_phdr(visit, &s);
   if (!s.done)
-    throw failure(errc::not_started, "process start: the body's code (build id '" + ref.build_id +
-                                         "') is not in this process: a library that was loaded later, or a file that was replaced by another build");
+    throw failure(errc::not_started,
+                  "process start: the body's code (build id '" + ref.build_id +
+                      "') is not in this process: a library that was loaded later, or a file that was replaced by another build");
   return s.code;
 }
 

@@ -177,8 +177,7 @@ void basic_event_count<Platform>::wake_one(std::uint64_t seen_announced) noexcep
   Platform::fault("notify", 3);
   if (woken != 0) return;
   auto cleared = cleared_.load(std::memory_order_relaxed);
-  while (cleared < seen_announced && !cleared_.compare_exchange_weak(cleared, seen_announced, std::memory_order_seq_cst)) {
-  }
+  while (cleared < seen_announced && !cleared_.compare_exchange_weak(cleared, seen_announced, std::memory_order_seq_cst)) {}
 }
 
 template <class Platform>

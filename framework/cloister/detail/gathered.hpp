@@ -15,7 +15,8 @@ class gathered {
   template <std::convertible_to<std::span<const std::byte>> Bytes>
   gathered(const Bytes& whole) noexcept : first_(whole), size_(first_.size()) {}  // NOLINT(google-explicit-constructor)
   /// REQUIRES: !pieces.empty()
-  explicit gathered(std::span<const std::span<const std::byte>> pieces) noexcept : first_(pieces.front()), more_(pieces.subspan(1)) {
+  explicit gathered(std::span<const std::span<const std::byte>> pieces) noexcept
+      : first_(pieces.front()), more_(pieces.subspan(1)) {
     for (const auto& piece : pieces) size_ += piece.size();
   }
 

@@ -99,7 +99,8 @@ std::shared_ptr<attachment> incoming::take_object(std::uint64_t token, std::uint
   auto& here = membership::require();
   if (auto known = here.find(object)) return known;
   auto got = here.redeem(carrier_.id(), token);
-  if (got.ref.object != object) throw failure(errc::undecodable, "'" + carrier_.name() + "': a handle in a message does not name what its token stands for");
+  if (got.ref.object != object)
+    throw failure(errc::undecodable, "'" + carrier_.name() + "': a handle in a message does not name what its token stands for");
   return here.attach(object, std::move(got.descriptor));
 }
 
@@ -125,7 +126,8 @@ result<void> send_bytes(attachment& pipe, unsigned direction, std::span<const st
 }
 
 bool give_back_after(errc code) noexcept {
-  return code == errc::no_descriptors || code == errc::no_memory || code == errc::stopping || code == errc::interrupted || code == errc::not_attached;
+  return code == errc::no_descriptors || code == errc::no_memory || code == errc::stopping || code == errc::interrupted ||
+         code == errc::not_attached;
 }
 
 }  // namespace cloister::detail

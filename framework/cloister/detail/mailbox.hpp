@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Between typed mailboxes and bytes: a message on its way out, with the handles it carries, and one on its way in.
 //
-// Outgoing: encode into private memory (handles are given tokens), pin the handles with the hub, put, tell where. Incoming: the message
-// has been taken and not yet freed; a handle in it is redeemed from the hub unless its object is held here already; then it is freed.
-// Threads: each object one. Blocks: a redemption waits for the hub, which waits for nobody.
+// Outgoing: encode into private memory (handles are given tokens), pin the handles with the hub, put, tell where. Incoming: the
+// message has been taken and not yet freed; a handle in it is redeemed from the hub unless its object is held here already; then it
+// is freed. Threads: each object one. Blocks: a redemption waits for the hub, which waits for nobody.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -50,23 +50,23 @@ class outgoing final : public handle_sink {
   std::vector<int> fds_;  // not owned: the value being encoded has them
 };
 
-/// Encodes `value` and has it sent by `send(outgoing&)`. What fails on the way (no descriptors, no memory, stopping) is a result, too.
+/// Encodes `value` and has it sent by `send(outgoing&)`. What fails on the way (no descriptors, no memory, stopping) is a result,
+/// too.
 template <class T, class Send>
 result<void> send_encoded(attachment& carrier, const T& value, Send send) {
   try {
     outgoing message(carrier);
     message.out().value(value);
     return send(message);
-  } catch (const failure& f) {
-    return f.error();
-  }
+  } catch (const failure& f) { return f.error(); }
 }
 
 /// The handles of one message that has been taken.
 class incoming final : public handle_source {
  public:
   explicit incoming(attachment& carrier) : carrier_(carrier) {}
-  std::shared_ptr<attachment> take_object(std::uint64_t token, std::uint64_t object, unsigned role, std::uint64_t fingerprint) override;
+  std::shared_ptr<attachment> take_object(std::uint64_t token, std::uint64_t object, unsigned role,
+                                          std::uint64_t fingerprint) override;
   owned_fd take_fd(std::uint64_t token) override;
 
  private:
@@ -80,8 +80,8 @@ std::span<std::byte> scratch_bytes(std::size_t size);
 result<void> put_bytes(attachment& queue, std::span<const std::byte> message, deadline until);
 result<void> send_bytes(attachment& pipe, unsigned direction, std::span<const std::byte> message, deadline until);
 
-/// Runs `decode(bytes)`; turns what it throws into a result. `lost` says whether the message must be given back (no descriptors, no memory,
-/// stopping: the receiver may try again) or is consumed although it could not be read (undecodable, gone, wrong type).
+/// Runs `decode(bytes)`; turns what it throws into a result. `lost` says whether the message must be given back (no descriptors, no
+/// memory, stopping: the receiver may try again) or is consumed although it could not be read (undecodable, gone, wrong type).
 bool give_back_after(errc code) noexcept;
 
 /// Decodes a T from a message's bytes. Throws `failure`.

@@ -39,7 +39,9 @@ void send(const owned_fd& control, const request& what, std::span<const int> fds
   const int error = errno;
   const std::string why = std::strerror(error);
   switch (error) {
-    case EINVAL: throw failure(errc::too_large, "a request to the node's hub has more than " + std::to_string(max_descriptors) + " descriptors");
+    case EINVAL:
+      throw failure(errc::too_large,
+                    "a request to the node's hub has more than " + std::to_string(max_descriptors) + " descriptors");
     case EMSGSIZE: throw failure(errc::too_large, "a request to the node's hub is too large: " + why);
     case ETOOMANYREFS: throw failure(errc::no_descriptors, "too many descriptors are on their way to the node's hub");
     case ENOMEM:
@@ -52,12 +54,11 @@ void send(const owned_fd& control, const request& what, std::span<const int> fds
 void send_quietly(const owned_fd& control, const request& what) noexcept {
   try {
     static_cast<void>(send_datagram(control.get(), encode(what), {}));
-  } catch (...) {
-  }
+  } catch (...) {}
 }
 
-// Sends a request that wants an answer, and waits for it (see await_datagram). The first process's hub always answers; if it is gone this
-// process goes too.
+// Sends a request that wants an answer, and waits for it (see await_datagram). The first process's hub always answers; if it is
+// gone this process goes too.
 answer ask(const owned_fd& control, const request& what, std::vector<int> fds, datagram& reply) {
   auto [mine, theirs] = socket_pair();
   fds.insert(fds.begin(), theirs.get());
@@ -67,7 +68,8 @@ answer ask(const owned_fd& control, const request& what, std::vector<int> fds, d
   switch (await_datagram(mine.get(), reply)) {
     case receive_status::received: break;
     case receive_status::ended: throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
-    case receive_status::empty: throw failure(stop_reason().value_or(errc::stopping), "the node's hub did not answer, and this process was asked to stop");
+    case receive_status::empty:
+      throw failure(stop_reason().value_or(errc::stopping), "the node's hub did not answer, and this process was asked to stop");
   }
   auto got = decode<answer>(reply.bytes);
   if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
@@ -112,8 +114,8 @@ void membership::enter(process_identity id) noexcept {
   identity->actor = id.actor;
 }
 
-// In the child of any fork: it must not keep the node's descriptors open. Its identity was wiped by the kernel. What a started process
-// forks ends with the first process, as it does itself; what the first process forks is the program's own business.
+// In the child of any fork: it must not keep the node's descriptors open. Its identity was wiped by the kernel. What a started
+// process forks ends with the first process, as it does itself; what the first process forks is the program's own business.
 void membership::after_user_fork() noexcept {
   if (here == nullptr) return;
   ::close(here->control_.release());
@@ -149,7 +151,8 @@ std::shared_ptr<attachment> membership::adopt(std::unique_ptr<slots> queue, std:
     queue->set_ringers(made->ringer(0), made->ringer(1));
     made->queue_ = std::move(queue);
   } else {
-    for (const unsigned direction : {0U, 1U}) pipe->set_ringers(direction, made->ringer(2 * direction), made->ringer(2 * direction + 1));
+    for (const unsigned direction : {0U, 1U})
+      pipe->set_ringers(direction, made->ringer(2 * direction), made->ringer(2 * direction + 1));
     made->pipe_ = std::move(pipe);
   }
   std::unique_lock guard(mutex_);
@@ -207,7 +210,8 @@ void membership::end_use(object_ref ref) noexcept {
 
 // Handles in messages.
 
-void membership::pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins, std::span<const int> fds) {
+void membership::pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins,
+                     std::span<const int> fds) {
   pin_handles what{carrier, direction, {}};
   for (const auto& [token, ref] : pins) what.pins.push_back({token, ref});
   send(control_, std::move(what), fds);
@@ -220,8 +224,7 @@ void membership::placed(std::uint64_t carrier, unsigned direction, std::span<con
 void membership::cancel(std::uint64_t carrier, std::span<const std::uint64_t> tokens) noexcept {
   try {
     send(control_, cancel_pins{carrier, {tokens.begin(), tokens.end()}});
-  } catch (...) {
-  }
+  } catch (...) {}
 }
 
 membership::redeemed_handle membership::redeem(std::uint64_t carrier, std::uint64_t token) {
@@ -250,7 +253,8 @@ std::shared_ptr<child_link> membership::start(const start_request& what) {
     if (!arguments) throw failure(errc::no_descriptors, "process '" + block.name + "' start: this process has no descriptor left");
     for (std::size_t done = 0; done < block.arguments.size();) {
       const auto n = ::write(arguments.get(), block.arguments.data() + done, block.arguments.size() - done);
-      if (n < 0 && errno != EINTR) throw failure(errc::no_memory, "process '" + block.name + "' start: no memory for its arguments");
+      if (n < 0 && errno != EINTR)
+        throw failure(errc::no_memory, "process '" + block.name + "' start: no memory for its arguments");
       if (n > 0) done += static_cast<std::size_t>(n);
     }
     block.arguments.clear();
@@ -261,7 +265,8 @@ std::shared_ptr<child_link> membership::start(const start_request& what) {
   if (arguments) fds.push_back(arguments.get());
   for (const int fd : numbers(what.fds)) fds.push_back(fd);
   if (fds.size() + block.objects.size() > max_descriptors)
-    throw failure(errc::invalid, "process '" + block.name + "' start: more than " + std::to_string(max_descriptors - 2) + " handles and descriptors among its arguments");
+    throw failure(errc::invalid, "process '" + block.name + "' start: more than " + std::to_string(max_descriptors - 2) +
+                                     " handles and descriptors among its arguments");
   auto link = std::make_shared<child_link>(std::move(mine), block.name, block.daemon, block.shutdown_ns);
   send(control_, start_process{std::move(block)}, fds);
   theirs.reset();
@@ -305,8 +310,7 @@ void membership::report_exception(const std::string& type, const std::string& te
   constexpr std::size_t longest = 16 * 1024;
   try {
     send_quietly(control_, last_words{type.substr(0, longest), text.substr(0, longest)});
-  } catch (...) {
-  }
+  } catch (...) {}
 }
 
 void membership::shut_down(bool now) noexcept { send_quietly(control_, internal::shut_down{now}); }
@@ -364,9 +368,7 @@ bool handover_list::collect(attachment& object, unsigned role) noexcept {
   try {
     collected_.emplace_back(object.shared_from_this(), role);
     return true;
-  } catch (...) {
-    return false;
-  }
+  } catch (...) { return false; }
 }
 
 std::vector<object_ref> handover_list::refs() const {

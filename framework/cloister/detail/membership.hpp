@@ -5,8 +5,8 @@
 // The identity lies in a page that the kernel wipes in every fork (MADV_WIPEONFORK), so that a process forked by user code is
 // nobody: every operation on a mailbox loads the actor id from there, and 0 is the error `not_attached`.
 //
-// Threads: any. Blocks: requests that want an answer, until the hub gives it, or a second after this process was asked to stop; if the hub
-// is gone, so is this process (life pipe).
+// Threads: any. Blocks: requests that want an answer, until the hub gives it, or a second after this process was asked to stop; if
+// the hub is gone, so is this process (life pipe).
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -78,11 +78,15 @@ class membership {
   // Handles in messages (control.md of the design: pin before put, redeem before free).
 
   std::uint64_t next_token() noexcept;
-  void pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins, std::span<const int> fds);
+  void pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins,
+           std::span<const int> fds);
   void placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens, std::uint64_t position);
   void cancel(std::uint64_t carrier, std::span<const std::uint64_t> tokens) noexcept;
   /// What a token names: an object's reference or a descriptor; `descriptor` is the object's memory or the sent file.
-  struct redeemed_handle { object_ref ref; owned_fd descriptor; };
+  struct redeemed_handle {
+    object_ref ref;
+    owned_fd descriptor;
+  };
   redeemed_handle redeem(std::uint64_t carrier, std::uint64_t token);
   owned_fd bell(std::uint64_t object, unsigned which);
 
@@ -96,7 +100,8 @@ class membership {
   std::shared_ptr<child_link> start(const start_request& request);
   /// Forks this very process; `body` runs in the child, which ends with it. Never returns there.
   /// `release` destroys this process's copy of the body; what it lets go of is the child's. `forced`: whatever threads there are.
-  std::shared_ptr<child_link> fork(const start_request& request, const std::function<void(const start_request&)>& body, const std::function<void()>& release, bool forced);
+  std::shared_ptr<child_link> fork(const start_request& request, const std::function<void(const start_request&)>& body,
+                                   const std::function<void()>& release, bool forced);
   /// A descriptor that no forked process may keep: the first process's end of the life pipe.
   void close_on_fork(int fd) noexcept { on_fork_ = fd; }
   void signal(std::uint32_t incarnation, int signal, std::int64_t grace_ns) noexcept;
@@ -116,7 +121,8 @@ class membership {
   std::shared_ptr<attachment> adopt(std::unique_ptr<slots> queue, std::unique_ptr<ring> pipe);
   void remember(const std::shared_ptr<child_link>& link);
   owned_fd watch(std::uint32_t incarnation);  // an exit channel for a process that somebody else started
-  [[noreturn]] void run_fork(process_identity id, const start_request& what, owned_fd control, owned_fd go, const std::function<void(const start_request&)>& body);
+  [[noreturn]] void run_fork(process_identity id, const start_request& what, owned_fd control, owned_fd go,
+                             const std::function<void(const start_request&)>& body);
   void enter(process_identity id) noexcept;
   static void after_user_fork() noexcept;
 

@@ -49,20 +49,23 @@ unsigned foreign_threads() {
 
 }  // namespace
 
-std::shared_ptr<child_link> membership::fork(const start_request& what, const std::function<void(const start_request&)>& body, const std::function<void()>& release, bool forced) {
+std::shared_ptr<child_link> membership::fork(const start_request& what, const std::function<void(const start_request&)>& body,
+                                             const std::function<void()>& release, bool forced) {
   const auto& block = what.block;
   const std::string title = "process '" + block.name + "' start: ";
   if (const auto n = foreign_threads(); n > 0 && !forced)
-    throw failure(errc::invalid, title + "fork copies only the calling thread, and this process has " + std::to_string(n) +
-                                     " more: a lock that one of them holds would be held for ever. Use forkserver or spawn, or ask for "
-                                     "start_method::fork in the options");
+    throw failure(errc::invalid,
+                  title + "fork copies only the calling thread, and this process has " + std::to_string(n) +
+                      " more: a lock that one of them holds would be held for ever. Use forkserver or spawn, or ask for "
+                      "start_method::fork in the options");
   auto [exit_mine, exit_theirs] = socket_pair();
   auto [reply_mine, reply_theirs] = socket_pair();
   auto [go_mine, go_theirs] = socket_pair();
   const std::array<int, 2> fds{reply_theirs.get(), exit_theirs.get()};
   auto told = block;
   told.arguments.clear();  // they do not travel: the child has this memory
-  if (!send_datagram(control_.get(), encode(request{fork_process{told}}), fds)) throw failure(errc::not_attached, "the node's hub cannot be reached");
+  if (!send_datagram(control_.get(), encode(request{fork_process{told}}), fds))
+    throw failure(errc::not_attached, "the node's hub cannot be reached");
   reply_theirs.reset();
   exit_theirs.reset();
   datagram reply;
@@ -90,9 +93,9 @@ std::shared_ptr<child_link> membership::fork(const start_request& what, const st
   control.reset();
   go_theirs.reset();
   int status = 0;
-  while (between > 0 && ::waitpid(between, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (between < 0 || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) throw failure(errc::not_started, title + "fork: " + std::strerror(errno));
+  while (between > 0 && ::waitpid(between, &status, 0) < 0 && errno == EINTR) {}
+  if (between < 0 || (WIFEXITED(status) && WEXITSTATUS(status) != 0))
+    throw failure(errc::not_started, title + "fork: " + std::strerror(errno));
 
   // The child's handles: those among encoded arguments, and those that went with the closure.
   handover_list taken;
@@ -132,9 +135,7 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   go.reset();
   try {
     mine = decode<std::vector<object_ref>>(d.bytes);
-  } catch (const std::exception&) {
-    ::_exit(never_ran);
-  }
+  } catch (const std::exception&) { ::_exit(never_ran); }
   control_ = std::move(control);
   life_ = std::move(armed);
   on_fork_ = -1;

@@ -168,8 +168,7 @@ void memory::release(std::size_t from, std::size_t bytes) noexcept {
   if (first >= last) return;
   while (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first),
                      static_cast<off_t>(last - first)) != 0 &&
-         errno == EINTR) {
-  }
+         errno == EINTR) {}
 }
 
 object_header object_header::make(object_kind kind, std::uint64_t id, std::array<std::uint64_t, 2> fingerprints, std::size_t size,

@@ -7,16 +7,13 @@
 namespace cloister {
 
 template <class T, queue_part Part>
-basic_queue<T, Part>::basic_queue(const place&, queue_options options)
-  requires(Part == queue_part::both)
+basic_queue<T, Part>::basic_queue(const place&, queue_options options) requires(Part == queue_part::both)
     : handle_(detail::make_queue(options, fingerprint<T>(), is_flat<T> ? flat_size<T> : 0)) {
   static_assert(travels<T>);
 }
 
 template <class T, queue_part Part>
-result<void> basic_queue<T, Part>::put(const T& value, deadline until) const
-  requires detail::can_put<Part>
-{
+result<void> basic_queue<T, Part>::put(const T& value, deadline until) const requires detail::can_put<Part> {
   if constexpr (is_flat<T>) {
     return detail::put_bytes(object(), std::as_bytes(std::span<const T, 1>(&value, 1)), until);
   } else {
@@ -25,9 +22,7 @@ result<void> basic_queue<T, Part>::put(const T& value, deadline until) const
 }
 
 template <class T, queue_part Part>
-result<void> basic_queue<T, Part>::put(T&& value, deadline until) const
-  requires detail::can_put<Part>
-{
+result<void> basic_queue<T, Part>::put(T&& value, deadline until) const requires detail::can_put<Part> {
   auto done = put(std::as_const(value), until);
   if (done) static_cast<void>(T(std::move(value)));  // an owner (pipe_end, owned_fd) lets go now: the message has it
   return done;
@@ -35,12 +30,11 @@ result<void> basic_queue<T, Part>::put(T&& value, deadline until) const
 
 template <class T, queue_part Part>
 template <std::ranges::input_range Range>
-result<std::size_t> basic_queue<T, Part>::put_many(const Range& values, deadline until) const
-  requires detail::can_put<Part>
-{
+result<std::size_t> basic_queue<T, Part>::put_many(const Range& values, deadline until) const requires detail::can_put<Part> {
   std::size_t count = 0;
   if constexpr (is_flat<T> && std::ranges::contiguous_range<Range> && std::same_as<std::ranges::range_value_t<Range>, T>) {
-    return detail::put_many_bytes(object(), std::as_bytes(std::span(std::ranges::data(values), std::ranges::size(values))), sizeof(T), until);
+    return detail::put_many_bytes(object(), std::as_bytes(std::span(std::ranges::data(values), std::ranges::size(values))),
+                                  sizeof(T), until);
   } else {
     for (const auto& value : values) {
       auto done = put(static_cast<const T&>(value), until);
@@ -53,18 +47,14 @@ result<std::size_t> basic_queue<T, Part>::put_many(const Range& values, deadline
 }
 
 template <class T, queue_part Part>
-result<T> basic_queue<T, Part>::get(deadline until) const
-  requires detail::can_take<Part>
-{
+result<T> basic_queue<T, Part>::get(deadline until) const requires detail::can_take<Part> {
   detail::taken_message message(object());
   if (auto taken = message.take("get", until); !taken) return taken.error();
   return message.template deliver<T>();
 }
 
 template <class T, queue_part Part>
-result<std::vector<T>> basic_queue<T, Part>::get_many(std::size_t most, deadline until) const
-  requires detail::can_take<Part>
-{
+result<std::vector<T>> basic_queue<T, Part>::get_many(std::size_t most, deadline until) const requires detail::can_take<Part> {
   auto taken = detail::take_many(object(), most, until);
   if (!taken) return taken.error();
   return detail::deliver_many<T>(object(), *std::move(taken));
@@ -78,18 +68,14 @@ result<lease<T>> basic_queue<T, Part>::loan(detail::taken_message& message) cons
 }
 
 template <class T, queue_part Part>
-result<lease<T>> basic_queue<T, Part>::take(deadline until) const
-  requires detail::can_take<Part>
-{
+result<lease<T>> basic_queue<T, Part>::take(deadline until) const requires detail::can_take<Part> {
   detail::taken_message message(object());
   if (auto taken = message.take("take", until); !taken) return taken.error();
   return loan(message);
 }
 
 template <class T, queue_part Part>
-result<lease<T>> basic_queue<T, Part>::try_take_dead_letter() const
-  requires detail::can_take<Part>
-{
+result<lease<T>> basic_queue<T, Part>::try_take_dead_letter() const requires detail::can_take<Part> {
   detail::taken_message message(object());
   if (auto taken = message.take_dead(); !taken) return taken.error();
   return loan(message);
@@ -169,7 +155,9 @@ result<T> joinable_queue<T>::get(deadline until) const {
 template <class T, queue_part Part>
 struct codec<basic_queue<T, Part>> {
   static constexpr std::uint64_t fingerprint = 0x71'75'65'75'65'00ULL + static_cast<std::uint64_t>(Part);
-  static void put(encoder& out, const basic_queue<T, Part>& q) { detail::queue_to_message(out, q.handle(), basic_queue<T, Part>::role); }
+  static void put(encoder& out, const basic_queue<T, Part>& q) {
+    detail::queue_to_message(out, q.handle(), basic_queue<T, Part>::role);
+  }
   static basic_queue<T, Part> get(decoder& in) {
     return basic_queue<T, Part>(detail::queue_from_message(in, basic_queue<T, Part>::role, cloister::fingerprint<T>()));
   }

@@ -28,7 +28,8 @@ object_handle make_queue(const queue_options& options, std::uint64_t fingerprint
   auto& here = membership::require();
   slots_options o;
   o.id = here.next_object_id();
-  const auto name = options.name.empty() ? "queue-" + std::to_string(o.id >> 32) + "." + std::to_string(o.id & 0xffffffff) : options.name;
+  const auto name =
+      options.name.empty() ? "queue-" + std::to_string(o.id >> 32) + "." + std::to_string(o.id & 0xffffffff) : options.name;
   o.name = name;
   o.fingerprint = fingerprint;
   o.message_size = message_size;
@@ -176,7 +177,8 @@ void ack_oldest(attachment& q) {
   {
     const std::scoped_lock guard(all.mutex);
     const auto found = all.held.find(q.id());
-    if (found == all.held.end()) throw failure(errc::invalid, "queue '" + q.name() + "' task_done: this process has no message of it that is not done");
+    if (found == all.held.end())
+      throw failure(errc::invalid, "queue '" + q.name() + "' task_done: this process has no message of it that is not done");
     oldest.emplace(std::move(found->second.front()));
     found->second.pop_front();
     if (found->second.empty()) all.held.erase(found);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The part of a queue that does not know the message type.
 //
-// taken_message: taken from the queue and neither delivered nor given back; its destructor gives back. held_message: the same after it
-// became a lease, so that the queue's ring does not wait for it. Both belong to one thread of the process that took them.
+// taken_message: taken from the queue and neither delivered nor given back; its destructor gives back. held_message: the same after
+// it became a lease, so that the queue's ring does not wait for it. Both belong to one thread of the process that took them.
 #pragma once
 
 #include <cloister/detail/mailbox.hpp>

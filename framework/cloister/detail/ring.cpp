@@ -168,8 +168,7 @@ result<std::uint64_t> ring::put(unsigned direction, const gathered& message, dea
 
 // The first attempt found no room. As long as the reader gets on, it is waited for: a small lane is a fast one. Otherwise
 // the lane grows; if it may not or cannot, there is nothing left but waiting.
-result<std::uint64_t> ring::put_waiting(unsigned direction, const gathered& message, deadline until,
-                                        lane_outcome outcome) {
+result<std::uint64_t> ring::put_waiting(unsigned direction, const gathered& message, deadline until, lane_outcome outcome) {
   constexpr std::chrono::milliseconds patience(10);  // longer than a reader is off its CPU, if the machine is not overloaded
   lane& l = lanes_[direction];
   if (outcome == lane_outcome::nothing && until != deadline::passed()) l.out->await_room(until);

@@ -53,7 +53,9 @@ class lane_reader {
   void pop() noexcept;
 
   /// The last pop read a large level empty.
-  bool large_drained() const noexcept { return level_ != 0 && geometry_.levels[level_].capacity > kept_while_busy && drained(level_); }
+  bool large_drained() const noexcept {
+    return level_ != 0 && geometry_.levels[level_].capacity > kept_while_busy && drained(level_);
+  }
   /// Gives it back. True if there was something: the caller then notifies `space`.
   bool trim_large() noexcept { return trim(level_); }
   /// Gives back everything above level 0 that is read empty.

@@ -30,7 +30,9 @@ class lane_writer {
   /// Memory ordering: the tail store releases the record to the reader; the head loads acquire the room.
   lane_outcome put(const gathered& message, bool may_grow) noexcept;
   /// After a put that found no room: a moment, as long as the reader gets on, until there is room for several (spin.hpp).
-  void await_room(deadline until) const noexcept { await_batch(lane_.head[current_], geometry_.levels[current_].capacity / 4, until); }
+  void await_room(deadline until) const noexcept {
+    await_batch(lane_.head[current_], geometry_.levels[current_].capacity / 4, until);
+  }
   /// Where the stream ends: bytes ever written, over all levels. After `done`: the position behind that record.
   std::uint64_t position() const noexcept { return position_; }
   /// Bytes that the reader has delivered, as last seen: tells whether it gets on.
@@ -113,8 +115,7 @@ inline lane_outcome lane_writer<Platform, Store>::put(const gathered& message, b
 }
 
 template <class Platform, class Store>
-lane_outcome lane_writer<Platform, Store>::put_slowly(const gathered& message, std::uint64_t record,
-                                                      bool may_grow) noexcept {
+lane_outcome lane_writer<Platform, Store>::put_slowly(const gathered& message, std::uint64_t record, bool may_grow) noexcept {
   if (message.size() > max_record_length || record > geometry_.max_bytes) return lane_outcome::too_large;
   if (!look()) return lane_outcome::broken;
   const std::uint64_t waiting = unread();

@@ -42,7 +42,8 @@ result<std::unique_ptr<slots>> slots::attach(memory mapped, std::uint64_t finger
   auto header = object_header::read(mapped, object_kind::queue);
   if (!header) return header.error();
   const std::string what = "queue '" + std::string(header->name_view()) + "'";
-  if (header->fingerprints[0] != fingerprint) return cloister::error(errc::wrong_type, what + ": attach: its messages are of another type");
+  if (header->fingerprints[0] != fingerprint)
+    return cloister::error(errc::wrong_type, what + ": attach: its messages are of another type");
   slots_geometry g{};
   if (mapped.size() < slots_geometry::rings_at) return cloister::error(errc::broken, what + ": attach: the mapping is too small");
   std::memcpy(&g, mapped.data() + slots_geometry::at, sizeof g);
@@ -103,7 +104,8 @@ void slots::wake_all() {
 
 slots::outcome slots::state_for_put() const {
   const auto status = layout_.shared().status.load(std::memory_order_seq_cst);
-  if (status == 0) [[likely]] return outcome::done;
+  if (status == 0) [[likely]]
+    return outcome::done;
   return status & status_broken ? outcome::broken : outcome::closed;
 }
 
@@ -152,7 +154,8 @@ slots::outcome slots::try_put(actor_id me, std::size_t want, Write write, std::u
   layout_.shared().ready.notify_one(ready_ringer_);
   fault_point("put", 7);
   // A close(now) after our second look may have thrown everything away before this was committed. The notification has a fence.
-  if (layout_.shared().status.load(std::memory_order_relaxed) & status_now) [[unlikely]] discard(me);
+  if (layout_.shared().status.load(std::memory_order_relaxed) & status_now) [[unlikely]]
+    discard(me);
   return outcome::done;
 }
 
@@ -162,13 +165,15 @@ void slots::came_back(actor_id me) {
   s.epoch.fetch_add(1, std::memory_order_seq_cst);
   fault_point("give_back", 3);
   s.ready.notify_one(ready_ringer_);
-  if (s.status.load(std::memory_order_relaxed) & status_now) [[unlikely]] discard(me);
+  if (s.status.load(std::memory_order_relaxed) & status_now) [[unlikely]]
+    discard(me);
 }
 
 // Slots may be freed out of order, and then one notification stands for room for many.
 void slots::pass_room_on(std::uint64_t next) {
   auto& vacant = layout_.shared().vacant;
-  if (vacant.has_sleepers() && chain_.has_room_for(next)) [[unlikely]] vacant.notify_one(vacant_ringer_);
+  if (vacant.has_sleepers() && chain_.has_room_for(next)) [[unlikely]]
+    vacant.notify_one(vacant_ringer_);
 }
 
 result<std::uint64_t> slots::put(actor_id me, const gathered& message, deadline until) {
@@ -208,8 +213,9 @@ slots::outcome slots::take_chunks(actor_id me, std::size_t bytes, chunk_runs& in
 result<std::uint64_t> slots::put_large(actor_id me, const gathered& message, deadline until) {
   auto& s = layout_.shared();
   if (message.size() > largest_message())
-    return cloister::error(errc::too_large, "queue '" + std::string(header_.name_view()) + "' put: a message of " + std::to_string(message.size()) +
-                                           " bytes; at most " + std::to_string(largest_message()) + " can ever fit");
+    return cloister::error(errc::too_large, "queue '" + std::string(header_.name_view()) + "' put: a message of " +
+                                                std::to_string(message.size()) + " bytes; at most " +
+                                                std::to_string(largest_message()) + " can ever fit");
   chunk_runs chunks;
   struct guard {
     slots& q;
@@ -234,9 +240,7 @@ result<std::uint64_t> slots::put_large(actor_id me, const gathered& message, dea
     chunks.clear();
     pass_room_on(position + 1);
     return position;
-  } catch (const std::bad_alloc&) {
-    return fail("put", errc::no_memory);
-  }
+  } catch (const std::bad_alloc&) { return fail("put", errc::no_memory); }
 }
 
 result<std::size_t> slots::put_many(actor_id me, std::span<const std::span<const std::byte>> messages, deadline until) {
@@ -257,7 +261,8 @@ result<std::size_t> slots::put_many(actor_id me, std::span<const std::span<const
     std::size_t done = 0;
     auto o = outcome::again;
     const auto fill = [&](slot_place p, std::size_t i) { write(p, rest[i], {}); };
-    const auto w = layout_.shared().vacant.wait([&] { return (o = try_put(me, small, fill, position, done)) != outcome::again; }, until);
+    const auto w =
+        layout_.shared().vacant.wait([&] { return (o = try_put(me, small, fill, position, done)) != outcome::again; }, until);
     put_so_far += done;
     if (o == outcome::done) {
       pass_room_on(position + done);
@@ -272,7 +277,8 @@ result<std::size_t> slots::put_many(actor_id me, std::span<const std::span<const
 // ------------------------------------------------------------------------------------------------- closing and looking
 
 void slots::close(actor_id me, close_mode mode) {
-  layout_.shared().status.fetch_or(mode == close_mode::now ? status_closed | status_now : +status_closed, std::memory_order_seq_cst);
+  layout_.shared().status.fetch_or(mode == close_mode::now ? status_closed | status_now : +status_closed,
+                                   std::memory_order_seq_cst);
   fault_point("close", 1);
   wake_all();
   fault_point("close", 2);
@@ -325,8 +331,7 @@ std::uint64_t slots::next_position() {
     slot_place p;
     slot_word w;
     auto f = slots_chain::found::ready;
-    while ((f = chain_.next_used(walk, p, w)) == slots_chain::found::ready) {
-    }
+    while ((f = chain_.next_used(walk, p, w)) == slots_chain::found::ready) {}
     if (f == slots_chain::found::end || tries > 16) return chain_.position(p);
   }
 }
@@ -350,12 +355,11 @@ slots_stats slots::stats() {
   out.buried = s.buried.load(std::memory_order_relaxed);
   for (std::uint32_t i = 0, n = leases_.size(); i < n; ++i) {
     const auto state = leases_.word(i).state();
-    if (state == lease_state::dead || state == lease_state::dead_taken)
-      ++out.dead;
-    else if (state != lease_state::free)
-      ++out.leased;
+    if (state == lease_state::dead || state == lease_state::dead_taken) ++out.dead;
+    else if (state != lease_state::free) ++out.leased;
   }
-  for (unsigned r = chain_.get_ring(); r < g.rings && r <= s.rings.load(std::memory_order_relaxed); ++r) out.ring_bytes += g.ring_bytes(r);
+  for (unsigned r = chain_.get_ring(); r < g.rings && r <= s.rings.load(std::memory_order_relaxed); ++r)
+    out.ring_bytes += g.ring_bytes(r);
   out.lease_bytes = std::uint64_t{leases_.size()} * g.lease_stride;
   for (std::uint32_t i = 0, n = chunks_.top(); i < n; ++i) {
     const auto state = chunk_word{layout_.chunk(i).word.load(std::memory_order_relaxed)}.state();

@@ -38,10 +38,11 @@ struct slots_options {
   std::string_view name = {};
   std::uint64_t id = 0;
   std::uint64_t fingerprint = 0;
-  std::size_t message_size = 0;                     // of a flat type; 0 if messages differ in size
-  std::uint64_t max_items = 0;                      // not counting leases and dead letters; 0 = no limit
-  std::uint64_t max_bytes = 256ULL * 1024 * 1024;   // slots, and chunks for large messages, may each grow so far; also the largest message
-  unsigned max_deliveries = 0;                      // then a message is a dead letter; at most 15; 0 = no limit
+  std::size_t message_size = 0;  // of a flat type; 0 if messages differ in size
+  std::uint64_t max_items = 0;   // not counting leases and dead letters; 0 = no limit
+  std::uint64_t max_bytes =
+      256ULL * 1024 * 1024;     // slots, and chunks for large messages, may each grow so far; also the largest message
+  unsigned max_deliveries = 0;  // then a message is a dead letter; at most 15; 0 = no limit
 };
 
 enum class close_mode : std::uint8_t {
@@ -96,7 +97,7 @@ class taken {
   slots* from_ = nullptr;
   const std::byte* bytes_ = nullptr;  // in the slot or entry
   std::uint64_t position_ = 0;
-  std::uint64_t word_ = 0;            // of the slot or entry, as the caller wrote it
+  std::uint64_t word_ = 0;  // of the slot or entry, as the caller wrote it
   slot_place place_;
   std::uint32_t entry_ = lease_token::in_slot;
   std::uint32_t size_ = 0;
@@ -107,17 +108,17 @@ class taken {
 
 /// What a repair found and put right.
 struct repair_report {
-  unsigned torn = 0;       // half-written messages that nobody will see
-  unsigned requeued = 0;   // taken ones, back in their place
-  unsigned returned = 0;   // leased ones, to be delivered again
-  unsigned buried = 0;     // those that were delivered too often: dead letters now
-  unsigned chunks = 0;     // pieces of memory freed
+  unsigned torn = 0;      // half-written messages that nobody will see
+  unsigned requeued = 0;  // taken ones, back in their place
+  unsigned returned = 0;  // leased ones, to be delivered again
+  unsigned buried = 0;    // those that were delivered too often: dead letters now
+  unsigned chunks = 0;    // pieces of memory freed
 };
 
 struct slots_stats {
-  std::uint64_t torn, redelivered, buried;                 // since the queue was made
-  std::uint32_t leased, dead;                              // now
-  std::uint64_t ring_bytes, lease_bytes, chunk_bytes;      // reserved now
+  std::uint64_t torn, redelivered, buried;             // since the queue was made
+  std::uint32_t leased, dead;                          // now
+  std::uint64_t ring_bytes, lease_bytes, chunk_bytes;  // reserved now
   std::uint32_t chunks_in_use;
 };
 
@@ -126,7 +127,8 @@ class slots {
   static result<std::unique_ptr<slots>> create(const slots_options& options);
   /// `wrong_type`: not a queue, or of other messages.
   static result<std::unique_ptr<slots>> attach(memory mapped, std::uint64_t fingerprint);
-  static result<std::unique_ptr<slots>> adopt(memory mapped, const slots_options& options);  // of slots_geometry::size bytes; for tests
+  static result<std::unique_ptr<slots>> adopt(memory mapped,
+                                              const slots_options& options);  // of slots_geometry::size bytes; for tests
   slots(const slots&) = delete;
   slots& operator=(const slots&) = delete;
 
@@ -168,8 +170,8 @@ class slots {
   void close(actor_id me, close_mode mode);
   bool closed() const;
 
-  std::uint64_t size();  ///< messages that a get could take; exact when nobody puts or gets
-  bool empty();          ///< size() == 0
+  std::uint64_t size();                  ///< messages that a get could take; exact when nobody puts or gets
+  bool empty();                          ///< size() == 0
   bool full() { return chain_.full(); }  ///< a put would wait for a slot
   std::uint64_t capacity() const { return layout_.geometry().max_items; }
   std::uint64_t largest_message() const { return layout_.geometry().largest_message(); }

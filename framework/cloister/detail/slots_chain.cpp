@@ -53,11 +53,12 @@ slots_chain::claim_result slots_chain::claim(actor_id me, std::uint32_t want) {
           const slot_place q{p.ring, p.at + count};
           std::uint64_t expected = slot_word::make(layout_.lap(q), slot_state::free).raw;
           if (position(q) >= room_until_.load(std::memory_order_relaxed)) break;
-          if (!layout_.slot(q).word.compare_exchange_strong(expected, slot_word::make(layout_.lap(q), slot_state::writing, 0, me).raw)) break;
+          if (!layout_.slot(q).word.compare_exchange_strong(expected,
+                                                            slot_word::make(layout_.lap(q), slot_state::writing, 0, me).raw))
+            break;
         }
         auto end = p.at;
-        while (end < p.at + count && !tail.compare_exchange_weak(end, p.at + count, std::memory_order_seq_cst)) {
-        }
+        while (end < p.at + count && !tail.compare_exchange_weak(end, p.at + count, std::memory_order_seq_cst)) {}
         fault_point("put", 3);
         layout_.prefetch({p.ring, p.at + count + 3});
         return {claim_status::claimed, p, count};
@@ -171,7 +172,8 @@ void slots_chain::follow_seal(slot_place sealed) {
   const unsigned next = sealed.ring + 1;
   if (next >= layout_.geometry().rings) return;
   std::uint64_t unknown = 0;
-  s.bases[next].compare_exchange_strong(unknown, s.bases[sealed.ring].load(std::memory_order_relaxed) + sealed.at, std::memory_order_seq_cst);
+  s.bases[next].compare_exchange_strong(unknown, s.bases[sealed.ring].load(std::memory_order_relaxed) + sealed.at,
+                                        std::memory_order_seq_cst);
   fault_point("grow", 4);
   std::uint32_t here = sealed.ring;
   s.put_ring.compare_exchange_strong(here, next, std::memory_order_seq_cst);

@@ -25,9 +25,9 @@ struct slots_walk {
   std::optional<slot_place> writing;  // the first slot skipped because it is being written
   bool skipped = false;               // any slot that somebody holds
   bool started = false;
-  std::uint64_t steps = 0;            // in this ring
+  std::uint64_t steps = 0;  // in this ring
   std::uint64_t all_steps = 0;
-  std::uint64_t epoch = no_epoch;     // as read before the walk: then it may begin where an earlier one came to
+  std::uint64_t epoch = no_epoch;  // as read before the walk: then it may begin where an earlier one came to
   static constexpr std::uint64_t no_epoch = ~std::uint64_t{0};
 };
 
@@ -108,7 +108,8 @@ class slots_chain {
   // Up to here everything is consumed, or held by somebody: no walk need begin before, as long as the epoch is this one.
   // Keeps walks short behind a slot whose owner is stopped.
   std::atomic<std::uint64_t> cursor_epoch_{slots_walk::no_epoch};
-  std::atomic<std::uint64_t> cursor_place_{0};  // ring << 56 | position: one word, or halves of two cursors of one epoch could be mixed
+  std::atomic<std::uint64_t> cursor_place_{
+      0};  // ring << 56 | position: one word, or halves of two cursors of one epoch could be mixed
   std::atomic<bool> cursor_busy_{false};
 };
 

@@ -9,10 +9,8 @@ namespace cloister::detail {
 namespace {
 
 void append(chunk_runs& runs, std::uint32_t index) {
-  if (!runs.empty() && runs.back().first + runs.back().count == index)
-    ++runs.back().count;
-  else
-    runs.push_back({index, 1});
+  if (!runs.empty() && runs.back().first + runs.back().count == index) ++runs.back().count;
+  else runs.push_back({index, 1});
 }
 
 // So that append() need not allocate.
@@ -136,7 +134,8 @@ chunk_pool::outcome chunk_pool::grow(std::uint32_t missing) {
   const auto reserve = [&](std::uint32_t count) {
     auto& m = layout_.mapping();
     return m.reserve(geometry.chunk_table_at + std::size_t{seen} * sizeof(chunk_entry), std::size_t{count} * sizeof(chunk_entry)) &&
-           m.reserve(geometry.chunks_at + std::size_t{seen} * slots_geometry::chunk_bytes, std::size_t{count} * slots_geometry::chunk_bytes);
+           m.reserve(geometry.chunks_at + std::size_t{seen} * slots_geometry::chunk_bytes,
+                     std::size_t{count} * slots_geometry::chunk_bytes);
   };
   if (!reserve(step)) {
     step = missing;

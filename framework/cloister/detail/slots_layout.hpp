@@ -107,21 +107,21 @@ static_assert(sizeof(chunk_entry) == 16);
 
 /// Immutable, at byte 128.
 struct slots_geometry {
-  std::uint32_t room;            // bytes of a message that lies in its slot
-  std::uint32_t stride;          // bytes of a slot
-  std::uint32_t first_slots;     // of ring 0; a power of two
-  std::uint32_t rings;           // how many there can be
+  std::uint32_t room;         // bytes of a message that lies in its slot
+  std::uint32_t stride;       // bytes of a slot
+  std::uint32_t first_slots;  // of ring 0; a power of two
+  std::uint32_t rings;        // how many there can be
   std::uint32_t lease_stride;
-  std::uint32_t first_leases;    // entries of level 0; a power of two
+  std::uint32_t first_leases;  // entries of level 0; a power of two
   std::uint32_t lease_levels;
-  std::uint32_t chunks;          // how many there can be
-  std::uint64_t max_items;       // 0 = no limit
+  std::uint32_t chunks;     // how many there can be
+  std::uint64_t max_items;  // 0 = no limit
   std::uint64_t max_bytes;
   std::uint64_t max_deliveries;  // 0 = no limit
   std::uint64_t leases_at;       // offsets
   std::uint64_t chunk_table_at;
   std::uint64_t chunks_at;
-  std::uint64_t size;            // of the mapping
+  std::uint64_t size;  // of the mapping
 
   static constexpr std::size_t at = 128;
   static constexpr std::size_t chunk_bytes = 4096;
@@ -133,7 +133,8 @@ struct slots_geometry {
   static constexpr std::uint64_t most_length = 0xffffffff;  // a length has 32 bits
 
   /// `message_size`: of a flat type; 0 if messages differ in size.
-  static slots_geometry plan(std::size_t message_size, std::uint64_t max_items, std::uint64_t max_bytes, std::uint64_t max_deliveries);
+  static slots_geometry plan(std::size_t message_size, std::uint64_t max_items, std::uint64_t max_bytes,
+                             std::uint64_t max_deliveries);
   friend bool operator==(const slots_geometry&, const slots_geometry&) = default;
 
   std::uint64_t slots_in(unsigned ring) const { return std::uint64_t{first_slots} << ring; }
@@ -149,7 +150,7 @@ static_assert(sizeof(slots_geometry) == 88 && offsetof(slots_geometry, max_items
 /// Bits of `status`; none = open.
 enum slots_status : std::uint32_t { status_closed = 1, status_now = 2, status_broken = 4 };
 
-struct ring_state {  // 128 bytes apart, because processors fetch lines in pairs
+struct ring_state {                              // 128 bytes apart, because processors fetch lines in pairs
   alignas(128) std::atomic<std::uint64_t> tail;  // hint: every position before it was claimed
   alignas(128) std::atomic<std::uint64_t> head;  // hint: every position before it is consumed
 };
@@ -158,26 +159,28 @@ struct ring_state {  // 128 bytes apart, because processors fetch lines in pairs
 struct slots_shared {
   // Read by every operation, rarely written.
   alignas(64) std::atomic<std::uint32_t> status;
-  std::atomic<std::uint32_t> put_ring;      // hints: the first ring that may have room,
-  std::atomic<std::uint32_t> get_ring;      // and the first that may hold a message; rings before it are drained for good
-  std::atomic<std::uint32_t> rings;         // reserved beyond ring 0
-  std::atomic<std::uint32_t> lease_levels;  // reserved beyond level 0
-  std::atomic<std::uint32_t> chunk_top;     // chunks reserved
-  std::atomic<std::uint64_t> epoch;         // something came back: look everywhere again
-  event_count ready;                        // something to take, or an end
-  event_count vacant;                       // room for a message, or an end
-  event_count chunk_room;                   // chunks came back
-  event_count settled;                      // nothing unfinished, or a dead letter
+  std::atomic<std::uint32_t> put_ring;               // hints: the first ring that may have room,
+  std::atomic<std::uint32_t> get_ring;               // and the first that may hold a message; rings before it are drained for good
+  std::atomic<std::uint32_t> rings;                  // reserved beyond ring 0
+  std::atomic<std::uint32_t> lease_levels;           // reserved beyond level 0
+  std::atomic<std::uint32_t> chunk_top;              // chunks reserved
+  std::atomic<std::uint64_t> epoch;                  // something came back: look everywhere again
+  event_count ready;                                 // something to take, or an end
+  event_count vacant;                                // room for a message, or an end
+  event_count chunk_room;                            // chunks came back
+  event_count settled;                               // nothing unfinished, or a dead letter
   alignas(64) std::atomic<std::uint32_t> chunk_low;  // hint: where the first free chunk may be
   alignas(64) std::atomic<std::uint64_t> torn;       // counters, for people
   std::atomic<std::uint64_t> redelivered;
   std::atomic<std::uint64_t> buried;
-  alignas(64) std::array<std::atomic<std::uint64_t>, slots_geometry::most_rings> bases;  // 1 + global position of a ring's first; 0 = not known yet
+  alignas(64) std::array<std::atomic<std::uint64_t>,
+                         slots_geometry::most_rings> bases;  // 1 + global position of a ring's first; 0 = not known yet
   std::array<ring_state, slots_geometry::most_rings> ring;
 
   static constexpr std::size_t at = 256;
 };
-static_assert(offsetof(slots_shared, ready) == 64 && offsetof(slots_shared, chunk_low) == 320 && offsetof(slots_shared, torn) == 384);
+static_assert(offsetof(slots_shared, ready) == 64 && offsetof(slots_shared, chunk_low) == 320 &&
+              offsetof(slots_shared, torn) == 384);
 static_assert(offsetof(slots_shared, bases) == 448 && offsetof(slots_shared, ring) == 640 && sizeof(ring_state) == 256);
 static_assert(slots_shared::at + sizeof(slots_shared) <= slots_geometry::rings_at && std::is_standard_layout_v<slots_shared>);
 
@@ -209,7 +212,9 @@ class slots_layout {
   }
   /// REQUIRES: index < the entries of all levels
   lease_head& lease(std::uint32_t index) const;
-  std::uint32_t leases(unsigned levels) const { return static_cast<std::uint32_t>(geometry_.leases_in(levels) - geometry_.first_leases); }
+  std::uint32_t leases(unsigned levels) const {
+    return static_cast<std::uint32_t>(geometry_.leases_in(levels) - geometry_.first_leases);
+  }
   /// REQUIRES: index < geometry().chunks
   chunk_entry& chunk(std::uint32_t index) const { return chunk_table_[index]; }
   std::byte* chunk_data(std::uint32_t index) const { return chunk_data_ + std::size_t{index} * slots_geometry::chunk_bytes; }

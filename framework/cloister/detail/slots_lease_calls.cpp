@@ -21,7 +21,8 @@ result<lease_token> taken::lease() {
   from_ = nullptr;
   if (!index) {  // it stays where it is: in the way of others when the ring wraps, but nothing is lost
     const slot_word w{word_};
-    q.layout_.slot(place_).word.store(slot_word::make(w.lap(), slot_state::leased, w.redelivered(), me_).raw, std::memory_order_release);
+    q.layout_.slot(place_).word.store(slot_word::make(w.lap(), slot_state::leased, w.redelivered(), me_).raw,
+                                      std::memory_order_release);
     return token;
   }
   token.entry = *index;
@@ -34,13 +35,15 @@ result<lease_token> taken::lease() {
   return token;
 }
 
-// Fills `into` with the message of a lease that `me` holds, to be ended: nothing is allocated, so that this never fails for want of memory.
+// Fills `into` with the message of a lease that `me` holds, to be ended: nothing is allocated, so that this never fails for want of
+// memory.
 bool slots::find_lease(actor_id me, const lease_token& lease, taken& into) {
   if (lease.entry == lease_token::in_slot) {
     const auto p = chain_.place_of(lease.position);
     if (!p || p->ring < chain_.get_ring()) return false;
     const auto w = chain_.word(*p);
-    return w.is(slot_state::leased, me) && w.laps_after(layout_.lap(*p)) == 0 && accept_slot(me, *p, w, into, false) == outcome::done;
+    return w.is(slot_state::leased, me) && w.laps_after(layout_.lap(*p)) == 0 &&
+           accept_slot(me, *p, w, into, false) == outcome::done;
   }
   if (lease.entry >= leases_.size()) return false;
   const auto w = leases_.word(lease.entry);
@@ -75,7 +78,8 @@ result<void> slots::give_back(actor_id me, const lease_token& lease) {
     leases_.change(lease.entry, {t.word_}, to);
     if (last) s.buried.fetch_add(1, std::memory_order_relaxed);
   } else if (!last || !bury(t.place_, me, times, t)) {
-    layout_.slot(t.place_).word.store(slot_word::make(layout_.lap(t.place_), slot_state::ready, times).raw, std::memory_order_release);
+    layout_.slot(t.place_).word.store(slot_word::make(layout_.lap(t.place_), slot_state::ready, times).raw,
+                                      std::memory_order_release);
   }
   fault_point("give_back", 2);
   if (last) {
@@ -131,9 +135,7 @@ result<taken> slots::take_dead(actor_id me, deadline until) {
     const auto w = s.settled.wait(attempt, until);
     if (o == outcome::done) return t;
     return o == outcome::again ? fail("get_dead", w, until) : fail("get_dead", o);
-  } catch (const std::bad_alloc&) {
-    return fail("get_dead", errc::no_memory);
-  }
+  } catch (const std::bad_alloc&) { return fail("get_dead", errc::no_memory); }
 }
 
 }  // namespace cloister::detail

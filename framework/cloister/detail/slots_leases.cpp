@@ -21,7 +21,8 @@ std::optional<std::uint32_t> lease_table::begin(actor_id me, std::uint64_t posit
       const std::uint32_t index = from + i < n ? from + i : from + i - n;
       std::uint64_t expected = 0;
       auto& word = at(index).word;
-      if (word.load(std::memory_order_relaxed) != 0 || !word.compare_exchange_strong(expected, filling, std::memory_order_seq_cst)) continue;
+      if (word.load(std::memory_order_relaxed) != 0 || !word.compare_exchange_strong(expected, filling, std::memory_order_seq_cst))
+        continue;
       hint_.store(index + 1, std::memory_order_relaxed);
       fault_point("lease", 1);
       return index;
@@ -70,7 +71,8 @@ std::optional<std::uint32_t> lease_table::oldest(lease_state s) const {
 bool lease_table::names(std::uint64_t position) const {
   for (std::uint32_t i = 0, n = size(); i < n; ++i) {
     const auto state = word(i).state();
-    if (state != lease_state::free && state != lease_state::filling && at(i).position.load(std::memory_order_relaxed) == position) return true;
+    if (state != lease_state::free && state != lease_state::filling && at(i).position.load(std::memory_order_relaxed) == position)
+      return true;
   }
   return false;
 }

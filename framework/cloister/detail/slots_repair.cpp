@@ -50,7 +50,8 @@ void slots::repair_leases(std::span<const actor_id> dead, repair_report& report)
       const auto p = chain_.place_of(leases_.at(i).position.load(std::memory_order_relaxed));
       if (!p || p->ring < chain_.get_ring()) return false;
       const auto slot = chain_.word(*p);
-      return slot.laps_after(layout_.lap(*p)) == 0 && (slot.is(slot_state::taken, w.owner()) || slot.is(slot_state::leased, w.owner()));
+      return slot.laps_after(layout_.lap(*p)) == 0 &&
+             (slot.is(slot_state::taken, w.owner()) || slot.is(slot_state::leased, w.owner()));
     };
     lease_word to{};
     unsigned* count = nullptr;
@@ -84,7 +85,8 @@ void slots::repair_slots(std::span<const actor_id> dead, repair_report& report) 
     if (contains(dead, w.owner())) {
       const unsigned times = std::min(w.redelivered() + 1, slot_word::most_redeliveries);
       const bool half_written = w.state() == slot_state::writing;
-      const auto to = half_written ? slot_word::make(w.lap() + 1, slot_state::free) : slot_word::make(w.lap(), slot_state::ready, times);
+      const auto to =
+          half_written ? slot_word::make(w.lap() + 1, slot_state::free) : slot_word::make(w.lap(), slot_state::ready, times);
       if (!word.compare_exchange_strong(w.raw, to.raw, std::memory_order_seq_cst)) mark_broken();
       ++(half_written ? report.torn : report.requeued);
       fault_point("repair", 3);
@@ -131,7 +133,8 @@ void slots::repair_chunks(std::span<const actor_id> dead, repair_report& report)
     const chunk_word w{layout_.chunk(i).word.load(std::memory_order_acquire)};
     switch (w.state()) {
       case chunk_state::owned:
-        if (contains(dead, w.owner())) free_it(i, w, w.owner() == hub_actor ? chunk_word::make(chunk_state::absent, 0) : chunk_word{});
+        if (contains(dead, w.owner()))
+          free_it(i, w, w.owner() == hub_actor ? chunk_word::make(chunk_state::absent, 0) : chunk_word{});
         break;
       case chunk_state::reserving:
         if (contains(dead, w.owner())) free_it(i, w, chunk_word::make(chunk_state::absent, 0));
@@ -151,12 +154,14 @@ void slots::repair_chunks(std::span<const actor_id> dead, repair_report& report)
   std::vector<std::uint64_t> leased;
   for (std::uint32_t i = 0, n = leases_.size(); i < n; ++i) {
     const auto state = leases_.word(i).state();
-    if (state != lease_state::free && state != lease_state::filling) leased.push_back(leases_.at(i).position.load(std::memory_order_relaxed) & chunk_word::position_mask);
+    if (state != lease_state::free && state != lease_state::filling)
+      leased.push_back(leases_.at(i).position.load(std::memory_order_relaxed) & chunk_word::position_mask);
   }
   std::sort(leased.begin(), leased.end());
   bool freed = false;
   for (const auto& c : candidates)
-    if (!std::binary_search(leased.begin(), leased.end(), c.position)) freed = free_it(c.index, chunk_word::in(c.position), {}) || freed;
+    if (!std::binary_search(leased.begin(), leased.end(), c.position))
+      freed = free_it(c.index, chunk_word::in(c.position), {}) || freed;
   if (freed) layout_.shared().chunk_low.store(0, std::memory_order_relaxed);
 }
 

@@ -65,7 +65,8 @@ std::span<const std::byte> slots::content(const taken& t) const {
   return {t.bytes_, t.size_ > layout_.geometry().room ? sizeof(std::uint32_t) : t.size_};
 }
 
-// The message behind `held`, a slot or a lease entry that is the caller's. Not `listed`: it can be ended, not read, and nothing is allocated.
+// The message behind `held`, a slot or a lease entry that is the caller's. Not `listed`: it can be ended, not read, and nothing is
+// allocated.
 template <class Head>
 slots::outcome slots::accept(Head& held, taken& into, bool listed) {
   into.from_ = this;
@@ -73,9 +74,11 @@ slots::outcome slots::accept(Head& held, taken& into, bool listed) {
   into.bytes_ = held.bytes();
   into.chunks_.clear();
   if (held.check.load(std::memory_order_relaxed) == length_check(into.size_, into.position_)) {
-    if (into.size_ <= layout_.geometry().room) [[likely]] return outcome::done;
+    if (into.size_ <= layout_.geometry().room) [[likely]]
+      return outcome::done;
     if (into.size_ <= largest_message()) {
-      if (!listed || chunks_.collect(into.first_chunk(), chunk_pool::chunks_for(into.size_), into.position_, into.chunks_)) return outcome::done;
+      if (!listed || chunks_.collect(into.first_chunk(), chunk_pool::chunks_for(into.size_), into.position_, into.chunks_))
+        return outcome::done;
     }
   }
   into.from_ = nullptr;
@@ -138,7 +141,8 @@ slots::outcome slots::try_take(actor_id me, taken& into, slots_walk& walk, bool 
       fault_point("get", 2);
       if (const auto o = accept_slot(me, p, mine, into, !discarding); o != outcome::done) return o;
       const auto limit = layout_.geometry().max_deliveries;
-      if (limit == 0 || w.redelivered() < limit || discarding) [[likely]] return outcome::done;
+      if (limit == 0 || w.redelivered() < limit || discarding) [[likely]]
+        return outcome::done;
       if (!bury(p, me, w.redelivered(), into)) {  // no place for it: it stays where it is, and others pass by
         into.from_ = nullptr;
         layout_.slot(p).word.store(w.raw, std::memory_order_release);
@@ -168,10 +172,12 @@ bool slots::would_return(actor_id me) {
 // A wake may have gone to a process that was stopped: whoever takes and sees more passes it on.
 void slots::pass_on(slots_walk& walk) {
   auto& s = layout_.shared();
-  if (!s.ready.has_sleepers()) [[likely]] return;
+  if (!s.ready.has_sleepers()) [[likely]]
+    return;
   slot_place p;
   slot_word w;
-  if (chain_.next_ready(walk, p, w) == slots_chain::found::ready || s.epoch.load(std::memory_order_relaxed) != seen_epoch_.load(std::memory_order_relaxed))
+  if (chain_.next_ready(walk, p, w) == slots_chain::found::ready ||
+      s.epoch.load(std::memory_order_relaxed) != seen_epoch_.load(std::memory_order_relaxed))
     s.ready.notify_one(ready_ringer_);
 }
 
@@ -196,9 +202,7 @@ result<void> slots::take(actor_id me, taken& into, deadline until) {
       return {};
     }
     return o == outcome::again ? fail("get", w, until) : fail("get", o);
-  } catch (const std::bad_alloc&) {
-    return fail("get", errc::no_memory);
-  }
+  } catch (const std::bad_alloc&) { return fail("get", errc::no_memory); }
 }
 
 result<std::vector<taken>> slots::take_many(actor_id me, std::size_t most, deadline until) {
@@ -233,7 +237,8 @@ void slots::finish(taken& t) {
     fault_point("get", 5);
     leases_.freed(t.entry_);
   }
-  if (unlisted) [[unlikely]] chunks_.release(first, chunk_pool::chunks_for(t.size_), t.position_);
+  if (unlisted) [[unlikely]]
+    chunks_.release(first, chunk_pool::chunks_for(t.size_), t.position_);
   else chunks_.release(t.chunks_, t.position_);
   fault_point("get", 8);
   t.from_ = nullptr;

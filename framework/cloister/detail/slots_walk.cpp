@@ -29,7 +29,8 @@ void slots_chain::begin(slots_walk& walk) {
   walk.first_ring = get_ring();
   if (walk.first_ring >= layout_.geometry().rings) return;
   walk.next = {walk.first_ring, layout_.shared().ring[walk.first_ring].head.load(std::memory_order_acquire)};
-  if (epoch == slots_walk::no_epoch || cursor_epoch_.load() != epoch) [[likely]] return;
+  if (epoch == slots_walk::no_epoch || cursor_epoch_.load() != epoch) [[likely]]
+    return;
   const auto place = cursor_place_.load();
   const slot_place cursor{static_cast<unsigned>(place >> cursor_ring_shift), place & cursor_at_mask};
   if (cursor_epoch_.load() != epoch) return;  // changed while we read it
@@ -76,7 +77,8 @@ slots_chain::found slots_chain::walk_on(slots_walk& walk, slot_place& place, slo
         // The end, unless these pages were given back under our eyes.
         place = p;
         if (get_ring() != walk.first_ring) return found::again;
-        if (walk.all_steps > long_walk) [[unlikely]] remember(walk);
+        if (walk.all_steps > long_walk) [[unlikely]]
+          remember(walk);
         return found::end;
       case slot_state::sealed: {
         if (p.ring + 1 >= g.rings) return found::broken;
@@ -98,10 +100,8 @@ slots_chain::found slots_chain::walk_on(slots_walk& walk, slot_place& place, slo
         }
         place = p;
         if (only_ready) layout_.prefetch({p.ring, p.at + 3});
-        if (!only_ready)
-          ++p.at;
-        else if (walk.all_steps > long_walk) [[unlikely]]
-          remember(walk);
+        if (!only_ready) ++p.at;
+        else if (walk.all_steps > long_walk) [[unlikely]] remember(walk);
         return found::ready;
       case slot_state::writing:
         if (!walk.writing) walk.writing = p;

@@ -61,7 +61,9 @@ void yield_cpu() noexcept;
 /// Fetches a cache line that will be written to: from another processor it comes once, not first to be read.
 inline void prefetch_for_writing(const void* at) noexcept {
 #if defined(__x86_64__)
-  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(at)));  // a no-op where there is none; __builtin_prefetch needs -mprfchw
+  asm volatile("prefetchw %0"
+               :
+               : "m"(*static_cast<const char*>(at)));  // a no-op where there is none; __builtin_prefetch needs -mprfchw
 #else
   __builtin_prefetch(at, 1);
 #endif
@@ -75,8 +77,9 @@ inline void cpu_relax() noexcept {
 #endif
 }
 
-/// For a writer that found no room: waits a moment, as long as readers get on, until `counter`, which they raise, has risen by `enough`.
-/// Writers and readers that pass every single place on spend their time waiting for its cache line; looking rarely leaves it to them.
+/// For a writer that found no room: waits a moment, as long as readers get on, until `counter`, which they raise, has risen by
+/// `enough`. Writers and readers that pass every single place on spend their time waiting for its cache line; looking rarely leaves
+/// it to them.
 inline void await_batch(const std::atomic<std::uint64_t>& counter, std::uint64_t enough, deadline until) noexcept {
   if (spin_budget::cpus() == 1) return;
   const std::uint64_t began = counter.load(std::memory_order_relaxed);

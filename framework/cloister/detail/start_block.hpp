@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a new process is told: who it is, what it runs, and what it was handed. Encoded by its starter, decoded by itself; the hub fills in
-// the identity and passes the rest on unread.
+// What a new process is told: who it is, what it runs, and what it was handed. Encoded by its starter, decoded by itself; the hub
+// fills in the identity and passes the rest on unread.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +37,9 @@ struct start_block {
   std::string name;
   std::string parent_name;
   bool daemon = false;
-  std::uint8_t method = 0;      ///< start_method
+  std::uint8_t method = 0;  ///< start_method
   std::uint8_t log_level = 0;
-  std::int64_t shutdown_ns = 0; ///< how long SIGTERM may take
+  std::int64_t shutdown_ns = 0;                                           ///< how long SIGTERM may take
   std::uint64_t memory_limit = 0, cpu_limit_s = 0, open_files_limit = 0;  ///< 0: none
   // Descriptors come in this order: arguments, stdout, stderr, those among the arguments, the objects' memories.
   bool has_arguments_fd = false;  ///< the arguments are in a memfd, `arguments` is empty
@@ -47,9 +47,9 @@ struct start_block {
   std::optional<std::string> cwd;
   std::vector<std::pair<std::string, std::string>> env;  ///< set on top of the inherited environment
   code_ref entry;
-  std::string arguments;             ///< what `entry` decodes
-  std::vector<object_ref> objects;   ///< the handles among the arguments, by number
-  std::uint32_t descriptors = 0;     ///< how many descriptors are among the arguments
+  std::string arguments;            ///< what `entry` decodes
+  std::vector<object_ref> objects;  ///< the handles among the arguments, by number
+  std::uint32_t descriptors = 0;    ///< how many descriptors are among the arguments
 };
 
 }  // namespace cloister::detail

@@ -109,9 +109,7 @@ T decoder::value() {
     const subject reading(*this, detail::type_name<value_type>);
     try {
       return detail::get<value_type>(*this);
-    } catch (const std::bad_alloc&) {
-      fail_memory();
-    }
+    } catch (const std::bad_alloc&) { fail_memory(); }
   } else {
     fail(detail::type_name<value_type>, "cannot travel");
   }
@@ -136,9 +134,7 @@ template <class T>
 result<T> try_decode(std::span<const std::byte> bytes, detail::handle_source* handles) {
   try {
     return decode<T>(bytes, handles);
-  } catch (const failure& f) {
-    return f.error();
-  }
+  } catch (const failure& f) { return f.error(); }
 }
 
 }  // namespace cloister

@@ -28,7 +28,9 @@ struct any_base {
 
 /// The base classes of an aggregate are initialised first.
 template <class T>
-concept aggregate_with_base = requires { T{any_base<T>{}}; };
+concept aggregate_with_base = requires {
+  T{any_base<T>{}};
+};
 
 template <class T, class Before, class After>
 inline constexpr bool accepts = false;

@@ -19,9 +19,7 @@
 namespace cloister::detail {
 
 /// Kinds that have a fixed number of parts.
-constexpr bool is_product(kind k) {
-  return k == kind::pair || k == kind::tuple || k == kind::aggregate || k == kind::travel;
-}
+constexpr bool is_product(kind k) { return k == kind::pair || k == kind::tuple || k == kind::aggregate || k == kind::travel; }
 
 template <class T>
 constexpr bool is_plain();

@@ -53,7 +53,8 @@ template <class T>
 inline constexpr std::string_view type_name = find_type_name<T>();
 
 template <class T>
-concept std_class = std::is_class_v<T> && type_name<T>.starts_with("std::");
+concept std_class = std::is_class_v<T> && type_name<T>
+.starts_with("std::");
 
 /// What stands for T on the wire. The numbers are part of the fingerprint: docs/formats.md, "Messages".
 enum class kind : std::uint8_t {
@@ -90,7 +91,9 @@ enum class kind : std::uint8_t {
 // Customisation.
 
 template <class T>
-concept has_codec = requires { sizeof(codec<T>); };
+concept has_codec = requires {
+  sizeof(codec<T>);
+};
 
 template <class T>
 inline constexpr bool is_tie = false;
@@ -147,13 +150,21 @@ concept container = std_class<T> && requires(T& c) {
   c.size();
 };
 template <class T>
-concept keyed = container<T> && requires { typename T::key_type; };
+concept keyed = container<T> && requires {
+  typename T::key_type;
+};
 template <class T>
-concept sequence = container<T> && !keyed<T> && requires(T& c) { c.pop_back(); };
+concept sequence = container<T> && !keyed<T> && requires(T & c) {
+  c.pop_back();
+};
 template <class T>
-concept unique_keys = keyed<T> && requires(T& c, const typename T::value_type& v) { c.insert(v).second; };
+concept unique_keys = keyed<T> && requires(T& c, const typename T::value_type& v) {
+  c.insert(v).second;
+};
 template <class T>
-concept mapping = keyed<T> && requires { typename T::mapped_type; };
+concept mapping = keyed<T> && requires {
+  typename T::mapped_type;
+};
 template <class T>
 concept duration_like = std_class<T> && requires(const T& d) {
   typename T::period;
@@ -185,11 +196,13 @@ concept character = std::is_same_v<T, char> || std::is_same_v<T, wchar_t> || std
 
 /// An enum that says its underlying type: every value of that type is a value of the enum.
 template <class T>
-concept fixed_enum = std::is_enum_v<T> && requires { T{0}; };
+concept fixed_enum = std::is_enum_v<T> && requires {
+  T{0};
+};
 
 template <class T>
 concept stateless = std::is_empty_v<T> && std::is_trivially_copyable_v<T> && std::is_default_constructible_v<T> &&
-                    (std::is_aggregate_v<T> || std::is_trivially_default_constructible_v<T>);
+    (std::is_aggregate_v<T> || std::is_trivially_default_constructible_v<T>);
 
 /// The number of things in an array-like type.
 template <class T>

@@ -210,7 +210,7 @@ T assemble_elements(Next& next, std::index_sequence<I...>) {
 template <class T, class Next>
 T assemble(Next& next) {
   if constexpr (kind_v<T> == kind::array) {
-    if constexpr (extent_of<T> > 16 && std::is_default_constructible_v<T> && std::is_move_assignable_v<T>) {
+    if constexpr (extent_of < T >> 16 && std::is_default_constructible_v<T> && std::is_move_assignable_v<T>) {
       T v{};
       for (auto& e : v) fill(e, next);
       return v;

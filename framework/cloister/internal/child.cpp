@@ -10,12 +10,12 @@
 #include <cloister/log.hpp>
 #include <cloister/node.hpp>
 
+#include <cxxabi.h>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <cxxabi.h>
 #include <iostream>
 #include <typeinfo>
 
@@ -95,8 +95,7 @@ void flush_everything() noexcept {
     std::cout.flush();
     std::cerr.flush();
     std::clog.flush();
-  } catch (...) {
-  }
+  } catch (...) {}
   std::fflush(nullptr);
 }
 
@@ -107,7 +106,8 @@ void redirect(owned_fd& from, int to) noexcept {
 
 std::string read_arguments(const owned_fd& fd) {
   struct stat information {};
-  if (::fstat(fd.get(), &information) != 0 || information.st_size < 0) throw failure(errc::broken, "process start: its arguments cannot be read");
+  if (::fstat(fd.get(), &information) != 0 || information.st_size < 0)
+    throw failure(errc::broken, "process start: its arguments cannot be read");
   std::string text(static_cast<std::size_t>(information.st_size), '\0');
   for (std::size_t got = 0; got < text.size();) {
     const auto n = ::pread(fd.get(), text.data() + got, text.size() - got, static_cast<off_t>(got));
@@ -132,7 +132,8 @@ class started_handles final : public detail::handle_source {
     return self_.attach(object, std::move(fds_.at(block_.descriptors + number)));
   }
   owned_fd take_fd(std::uint64_t number) override {
-    if (number >= block_.descriptors) throw failure(errc::undecodable, "process start: a descriptor among the arguments does not fit");
+    if (number >= block_.descriptors)
+      throw failure(errc::undecodable, "process start: a descriptor among the arguments does not fit");
     return std::move(fds_[number]);
   }
 
@@ -150,7 +151,9 @@ class forked_handles final : public detail::handle_source {
     return request_.handles.at(number).object();
   }
   owned_fd take_fd(std::uint64_t number) override {
-    return request_.fds.at(number + static_cast<std::size_t>(request_.block.has_stdout) + static_cast<std::size_t>(request_.block.has_stderr)).duplicate();
+    return request_.fds
+        .at(number + static_cast<std::size_t>(request_.block.has_stdout) + static_cast<std::size_t>(request_.block.has_stderr))
+        .duplicate();
   }
 
  private:
@@ -175,7 +178,8 @@ void settle_in(const detail::start_block& block) {
   apply_limits(block);
   for (const auto& [name, value] : block.env) ::setenv(name.c_str(), value.c_str(), 1);
   if (block.cwd && ::chdir(block.cwd->c_str()) != 0)
-    throw failure(errc::not_started, "process '" + block.name + "' start: cannot enter '" + *block.cwd + "': " + std::strerror(errno));
+    throw failure(errc::not_started,
+                  "process '" + block.name + "' start: cannot enter '" + *block.cwd + "': " + std::strerror(errno));
 }
 
 owned_fd arm_life_pipe(int life) noexcept {
@@ -226,9 +230,7 @@ void run_and_exit(const std::function<void()>& body) noexcept {
   } catch (const failure& f) {
     stopped = f.code() == errc::stopping && detail::stop_requested();
     if (!stopped) report("cloister::failure", f.what());
-  } catch (const std::exception& e) {
-    report(demangled(typeid(e).name()), e.what());
-  } catch (...) {
+  } catch (const std::exception& e) { report(demangled(typeid(e).name()), e.what()); } catch (...) {
     const auto* type = abi::__cxa_current_exception_type();
     report(type != nullptr ? demangled(type->name()) : "unknown exception", "");
   }
@@ -252,9 +254,7 @@ void child_main(std::span<const std::byte> bytes, std::span<const int> numbers, 
   detail::start_block block;
   try {
     std::tie(header, block) = decode<std::tuple<child_header, detail::start_block>>(bytes);
-  } catch (const std::exception&) {
-    ::_exit(never_ran);
-  }
+  } catch (const std::exception&) { ::_exit(never_ran); }
   install_child_signals();
   sigset_t none;
   sigemptyset(&none);
@@ -272,7 +272,8 @@ void child_main(std::span<const std::byte> bytes, std::span<const int> numbers, 
     if (has) redirect(fds.at(next++), to);
   }
   membership self(header.identity, block, std::move(control), std::move(armed));
-  started_handles handles(self, block, {std::make_move_iterator(fds.begin() + static_cast<long>(next)), std::make_move_iterator(fds.end())});
+  started_handles handles(self, block,
+                          {std::make_move_iterator(fds.begin() + static_cast<long>(next)), std::make_move_iterator(fds.end())});
   fds.clear();
   run_and_exit([&] {
     settle_in(block);

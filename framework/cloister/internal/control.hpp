@@ -34,55 +34,122 @@ inline constexpr std::size_t max_descriptors = 250;  // SCM_MAX_FD is 253
 // Requests. `answer` says that descriptor 0 is the end of a socketpair on which the hub answers.
 
 /// A new object: descriptor 1 is its memfd, formatted by the sender, who holds it from now on. Answer = done.
-struct create_object { std::uint64_t object = 0; std::uint32_t options = 0; };
+struct create_object {
+  std::uint64_t object = 0;
+  std::uint32_t options = 0;
+};
 /// One more, or one less, hold on an object (role 0), or use of it in a role.
-struct add_role { object_ref ref; };
-struct drop_role { object_ref ref; };
+struct add_role {
+  object_ref ref;
+};
+struct drop_role {
+  object_ref ref;
+};
 /// A new process: descriptor 0 is its exit channel (see below), then the block's own descriptors.
-struct start_process { detail::start_block block; };
+struct start_process {
+  detail::start_block block;
+};
 /// Room for a process that the sender forks itself: answer = fork_grant + its control socket. Descriptor 1 is its exit channel.
-struct fork_process { detail::start_block block; };
+struct fork_process {
+  detail::start_block block;
+};
 /// What a forked process gets in its own right of what its parent holds.
-struct fork_handover { std::uint32_t incarnation = 0; std::vector<object_ref> objects; };
+struct fork_handover {
+  std::uint32_t incarnation = 0;
+  std::vector<object_ref> objects;
+};
 /// The first message of every started process, sent before anything else runs in it.
 struct hello {};
-/// A signal for a process that the sender started (or any, from the first process). SIGTERM is escalated after `grace_ns`, if positive.
-struct signal_process { std::uint32_t incarnation = 0; int signal = 0; std::int64_t grace_ns = 0; };
+/// A signal for a process that the sender started (or any, from the first process). SIGTERM is escalated after `grace_ns`, if
+/// positive.
+struct signal_process {
+  std::uint32_t incarnation = 0;
+  int signal = 0;
+  std::int64_t grace_ns = 0;
+};
 /// Descriptor 1 becomes one more exit channel of that process. Answer = done.
-struct watch_process { std::uint32_t incarnation = 0; };
+struct watch_process {
+  std::uint32_t incarnation = 0;
+};
 /// An exit_notice is put into that queue when the process ends.
-struct monitor_process { std::uint32_t incarnation = 0; std::int32_t pid = 0; std::string name; object_ref queue; };
+struct monitor_process {
+  std::uint32_t incarnation = 0;
+  std::int32_t pid = 0;
+  std::string name;
+  object_ref queue;
+};
 /// Handles about to be put into a message of `carrier`: descriptors beside it belong, in order, to the pins with object 0.
-struct pin { std::uint64_t token = 0; object_ref ref; };
-struct pin_handles { std::uint64_t carrier = 0; std::uint32_t direction = 0; std::vector<pin> pins; };
+struct pin {
+  std::uint64_t token = 0;
+  object_ref ref;
+};
+struct pin_handles {
+  std::uint64_t carrier = 0;
+  std::uint32_t direction = 0;
+  std::vector<pin> pins;
+};
 /// The message with those pins was committed there.
-struct place_pins { std::uint64_t carrier = 0; std::uint32_t direction = 0; std::vector<std::uint64_t> tokens; std::uint64_t position = 0; };
+struct place_pins {
+  std::uint64_t carrier = 0;
+  std::uint32_t direction = 0;
+  std::vector<std::uint64_t> tokens;
+  std::uint64_t position = 0;
+};
 /// It was not.
-struct cancel_pins { std::uint64_t carrier = 0; std::vector<std::uint64_t> tokens; };
+struct cancel_pins {
+  std::uint64_t carrier = 0;
+  std::vector<std::uint64_t> tokens;
+};
 /// Answer = redeemed (+ descriptor). The sender has taken the message that carries the token and not yet freed it.
-struct redeem_pin { std::uint64_t carrier = 0; std::uint64_t token = 0; };
+struct redeem_pin {
+  std::uint64_t carrier = 0;
+  std::uint64_t token = 0;
+};
 /// Answer = done + the bell's descriptor: an eventfd of the hub's.
-struct get_bell { std::uint64_t object = 0; std::uint32_t which = 0; };
+struct get_bell {
+  std::uint64_t object = 0;
+  std::uint32_t which = 0;
+};
 /// The exception that ended the sender's body.
-struct last_words { std::string type; std::string text; };
+struct last_words {
+  std::string type;
+  std::string text;
+};
 /// The first process leaves: end daemons, wait for the others, then stop. `now`: end all.
-struct shut_down { bool now = false; };
+struct shut_down {
+  bool now = false;
+};
 /// Answer = done, once everything sent before has been acted on.
 struct synchronise {};
 
-using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process, watch_process,
-                             monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words, shut_down, synchronise>;
+using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
+                             watch_process, monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words,
+                             shut_down, synchronise>;
 
 // Answers.
 struct done {};
-struct refused { errc code = errc::invalid; std::string text; };
-struct fork_grant { std::uint32_t incarnation = 0; std::uint16_t actor = 0; };
-struct redeemed { object_ref ref; };
+struct refused {
+  errc code = errc::invalid;
+  std::string text;
+};
+struct fork_grant {
+  std::uint32_t incarnation = 0;
+  std::uint16_t actor = 0;
+};
+struct redeemed {
+  object_ref ref;
+};
 using answer = std::variant<done, refused, fork_grant, redeemed>;
 
-// What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended` only.
-struct started { std::uint32_t incarnation = 0; std::int32_t pid = 0; };
-struct ended { exit_status exit; };
+// What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended`
+// only.
+struct started {
+  std::uint32_t incarnation = 0;
+  std::int32_t pid = 0;
+};
+struct ended {
+  exit_status exit;
+};
 using exit_message = std::variant<started, refused, ended>;
 
 // Hub <-> launcher. Fixed layout: the launcher neither allocates nor decodes.
@@ -109,14 +176,15 @@ struct datagram {
 };
 enum class receive_status { received, empty, ended };
 
-/// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws `failure{no_descriptors}`.
+/// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws
+/// `failure{no_descriptors}`.
 std::pair<owned_fd, owned_fd> socket_pair(bool credentials = false);
 /// Sends one datagram. False if the peer is gone or (non-blocking) the socket is full: errno says which. Never raises SIGPIPE.
 bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept;
 /// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking. `peek`: leaves it there.
 receive_status receive_datagram(int fd, datagram& into, bool peek = false);
-/// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then hangs up:
-/// `empty`, and the hub's send fails, now or later.
+/// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then
+/// hangs up: `empty`, and the hub's send fails, now or later.
 receive_status await_datagram(int fd, datagram& into);
 
 }  // namespace cloister::internal

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The hub: the node's one thread that sees every death. It registers objects and processes, has the launcher start what was asked for,
-// passes descriptors, and when a process is dead (readable pidfd: a proof, never a time-out) repairs what it used and tells who waits.
+// The hub: the node's one thread that sees every death. It registers objects and processes, has the launcher start what was asked
+// for, passes descriptors, and when a process is dead (readable pidfd: a proof, never a time-out) repairs what it used and tells
+// who waits.
 //
 // Owner: the node, in the first process. It never waits for a process: it reads without blocking and writes single answers into
-// fresh sockets. It runs no user code. Order at a death: status, the dead one's socket to the end, repair of all mailboxes for all the dead at
-// once, then the exit channels; so whoever sees the end finds everything put right.
+// fresh sockets. It runs no user code. Order at a death: status, the dead one's socket to the end, repair of all mailboxes for all
+// the dead at once, then the exit channels; so whoever sees the end finds everything put right.
 #pragma once
 
 #include <cloister/fd.hpp>
@@ -26,7 +27,9 @@ namespace cloister::internal {
 
 /// What an epoll event of the hub is about: the incarnation in the low half of its data, this above.
 enum class event_source : std::uint64_t { control, pidfd, launcher, wake };
-constexpr std::uint64_t event_key(event_source s, std::uint32_t incarnation = 0) { return static_cast<std::uint64_t>(s) << 32 | incarnation; }
+constexpr std::uint64_t event_key(event_source s, std::uint32_t incarnation = 0) {
+  return static_cast<std::uint64_t>(s) << 32 | incarnation;
+}
 
 /// After a proven death: how long the launcher may take to tell the status, before it counts as unknown.
 inline constexpr std::int64_t status_patience_ns = 1'000'000'000;
@@ -47,34 +50,45 @@ class hub {
   void join();
 
  private:
-  struct monitor { std::uint64_t queue = 0; std::string name; std::int32_t pid = 0; };
+  struct monitor {
+    std::uint64_t queue = 0;
+    std::string name;
+    std::int32_t pid = 0;
+  };
   struct member {
     detail::process_identity identity;
     std::string name;
     bool daemon = false;
-    bool asked_to_end = false;       // its abnormal exit is no news
-    bool forked = false;             // forked by its parent, not by the launcher
+    bool asked_to_end = false;  // its abnormal exit is no news
+    bool forked = false;        // forked by its parent, not by the launcher
     bool said_hello = false;
     pid_t pid = 0;
     owned_fd pidfd, control;
     bool pidfd_readable = false;
-    std::int64_t dead_since = 0;     // when the pidfd became readable; the status may take a moment longer
+    std::int64_t dead_since = 0;  // when the pidfd became readable; the status may take a moment longer
     std::optional<int> wait_status;
     std::optional<last_words> words;
     std::int64_t shutdown_ns = 0;
-    std::int64_t kill_at = 0;        // escalation of a SIGTERM; 0: none
+    std::int64_t kill_at = 0;  // escalation of a SIGTERM; 0: none
     std::vector<owned_fd> exit_channels;
     std::vector<monitor> monitors;
   };
   struct pending_start {
     std::uint32_t incarnation = 0;
     launch_method method = launch_method::fork;
-    std::vector<std::byte> bytes;    // launch_header and block
+    std::vector<std::byte> bytes;  // launch_header and block
     std::vector<owned_fd> fds;
     unsigned tries = 0;
   };
-  struct unknown_pin { std::uint32_t by = 0; redeem_pin what; owned_fd to; };
-  struct waiting_notice { std::uint64_t queue = 0; std::vector<std::byte> bytes; };
+  struct unknown_pin {
+    std::uint32_t by = 0;
+    redeem_pin what;
+    owned_fd to;
+  };
+  struct waiting_notice {
+    std::uint64_t queue = 0;
+    std::vector<std::byte> bytes;
+  };
 
   void run();
   void round();
@@ -126,18 +140,18 @@ class hub {
   // the hub's thread only
   owned_fd launcher_;
   pid_t launcher_pid_ = 0;
-  std::map<std::uint32_t, std::unique_ptr<member>> members_;   // by incarnation; 1 is the first process
+  std::map<std::uint32_t, std::unique_ptr<member>> members_;  // by incarnation; 1 is the first process
   std::unordered_map<pid_t, std::uint32_t> by_pid_;
-  std::unordered_map<pid_t, std::uint32_t> strays_;            // pid -> incarnation it came from
-  std::unordered_map<pid_t, int> early_status_;                // of processes whose launch was not reported yet
-  std::deque<std::pair<std::uint32_t, exit_status>> past_;     // the last thousand ends, for those who ask late
+  std::unordered_map<pid_t, std::uint32_t> strays_;         // pid -> incarnation it came from
+  std::unordered_map<pid_t, int> early_status_;             // of processes whose launch was not reported yet
+  std::deque<std::pair<std::uint32_t, exit_status>> past_;  // the last thousand ends, for those who ask late
   std::deque<pending_start> to_launch_;
   std::map<std::uint32_t, pending_start> launching_;
   std::vector<std::uint16_t> free_actors_;
   std::uint32_t last_incarnation_ = 1;
   std::uint16_t last_actor_ = 1;
   std::deque<waiting_notice> notices_;
-  std::vector<unknown_pin> unknown_pins_;                      // redemptions to be tried again after everybody was heard
+  std::vector<unknown_pin> unknown_pins_;  // redemptions to be tried again after everybody was heard
   registry objects_;
   bool adopts_ = false;         // the first process may have children that the launcher does not reap
   bool adopted_left_ = false;   // and has some that are no members

@@ -5,18 +5,18 @@
 #include <cloister/deadline.hpp>
 #include <cloister/internal/child.hpp>
 #include <cloister/log.hpp>
-#include <cloister/place.hpp>
 #include <cloister/monitor.hpp>
+#include <cloister/place.hpp>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <fstream>
 #include <cstring>
+#include <fstream>
 #include <limits>
 
-#include <fcntl.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -35,9 +35,14 @@ int send_signal(const owned_fd& pidfd, int signal) noexcept {
   return pidfd ? static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)) : -1;
 }
 
-// The status of a process that somebody else has reaped, from kernels that keep it (6.15). Layout: linux/pidfd.h, PIDFD_INFO_SIZE_VER0.
+// The status of a process that somebody else has reaped, from kernels that keep it (6.15). Layout: linux/pidfd.h,
+// PIDFD_INFO_SIZE_VER0.
 std::optional<int> status_by_kernel(const owned_fd& pidfd) noexcept {
-  struct { std::uint64_t mask, cgroup; std::uint32_t ids[11]; std::int32_t exit_code; } info{};
+  struct {
+    std::uint64_t mask, cgroup;
+    std::uint32_t ids[11];
+    std::int32_t exit_code;
+  } info{};
   static_assert(sizeof info == 64);
   constexpr std::uint64_t exit_wanted = 8;
   info.mask = exit_wanted;
@@ -84,12 +89,14 @@ void hub::start(member& by, start_process& what, datagram& d) {
   if (shutting_down_) return refuse(errc::interrupted, title + "the node is shutting down");
   if (d.truncated) return refuse(errc::no_descriptors, title + "the node's first process has no descriptor left");
   for (const auto& ref : block.objects) {
-    if (!objects_.holds(by.identity.incarnation, ref.object)) return refuse(errc::gone, title + "a handle among its arguments names no object of its starter");
+    if (!objects_.holds(by.identity.incarnation, ref.object))
+      return refuse(errc::gone, title + "a handle among its arguments names no object of its starter");
   }
   const std::size_t own = static_cast<std::size_t>(block.has_arguments_fd) + static_cast<std::size_t>(block.has_stdout) +
                           static_cast<std::size_t>(block.has_stderr) + block.descriptors;
   if (d.fds.size() != own + 1 || own + 1 + block.objects.size() > max_descriptors)
-    return refuse(errc::invalid, title + "more handles and descriptors than " + std::to_string(max_descriptors) + " among its arguments");
+    return refuse(errc::invalid,
+                  title + "more handles and descriptors than " + std::to_string(max_descriptors) + " among its arguments");
 
   pending_start pending;
   try {
@@ -114,11 +121,10 @@ void hub::start(member& by, start_process& what, datagram& d) {
     pending.bytes.assign(head.begin(), head.end());
     pending.bytes.insert(pending.bytes.end(), body.begin(), body.end());
     watch(m.control.get(), event_key(event_source::control, m.identity.incarnation));
-  } catch (const failure& f) {
-    return refuse(f.code(), f.what());
-  }
+  } catch (const failure& f) { return refuse(f.code(), f.what()); }
   if (pending.bytes.size() > max_datagram) {
-    start_failed(*members_.at(pending.incarnation), errc::too_large, title + "its name, directory and environment are longer than 40 KiB");
+    start_failed(*members_.at(pending.incarnation), errc::too_large,
+                 title + "its name, directory and environment are longer than 40 KiB");
     return;
   }
   to_launch_.push_back(std::move(pending));
@@ -137,7 +143,8 @@ void hub::pump_launches() {
       to_launch_.push_front(std::move(pending));
       if (why == EAGAIN || (why == ETOOMANYREFS && !launching_.empty())) return;  // when a report has come, again
       if (why == ETOOMANYREFS) {
-        start_failed(*members_.at(to_launch_.front().incarnation), errc::no_descriptors, "process start: too many descriptors are under way");
+        start_failed(*members_.at(to_launch_.front().incarnation), errc::no_descriptors,
+                     "process start: too many descriptors are under way");
         to_launch_.pop_front();
         continue;
       }
@@ -191,7 +198,10 @@ void hub::read_reports() {
       case report_kind::failed:
         launching_.erase(report.incarnation);
         if (found != members_.end())
-          start_failed(*found->second, report.value == ENOMEM ? errc::no_memory : report.value == EMFILE || report.value == ENFILE ? errc::no_descriptors : errc::not_started,
+          start_failed(*found->second,
+                       report.value == ENOMEM                             ? errc::no_memory
+                       : report.value == EMFILE || report.value == ENFILE ? errc::no_descriptors
+                                                                          : errc::not_started,
                        "process '" + found->second->name + "' start: fork: " + std::strerror(report.value));
         break;
       case report_kind::ended: take_status(report.pid, report.value); break;
@@ -211,8 +221,8 @@ void hub::launcher_ended() {
     launcher_pid_ = 0;
   }
   adopts_ = true;
-  // Starts under way: whoever said hello is running, and the kernel told who it is. The others are started again: should one of them
-  // have been forked after all, its hello finds no reader and it ends without having run anything.
+  // Starts under way: whoever said hello is running, and the kernel told who it is. The others are started again: should one of
+  // them have been forked after all, its hello finds no reader and it ends without having run anything.
   for (auto& [incarnation, pending] : launching_) {
     const auto found = members_.find(incarnation);
     if (found == members_.end()) continue;
@@ -240,9 +250,7 @@ void hub::launcher_ended() {
       pending.fds[0] = std::move(theirs);
       watch(m.control.get(), event_key(event_source::control, incarnation));
       to_launch_.push_front(std::move(pending));
-    } catch (const failure& f) {
-      start_failed(m, f.code(), f.what());
-    }
+    } catch (const failure& f) { start_failed(m, f.code(), f.what()); }
   }
   launching_.clear();
 }
@@ -254,7 +262,8 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd) {
   if (m.forked && m.identity.parent == 1) adopts_ = true;
   if (m.pidfd) watch(m.pidfd.get(), event_key(event_source::pidfd, m.identity.incarnation));
   exit_message word = started{m.identity.incarnation, pid};
-  if (!m.pidfd && !m.forked) word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
+  if (!m.pidfd && !m.forked)
+    word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
   const bool told = !m.exit_channels.empty() && send_datagram(m.exit_channels.front().get(), encode(word), {}, false);
   log_line(m, "started");
   if (const auto early = early_status_.find(pid); early != early_status_.end()) {
@@ -266,15 +275,16 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd) {
     m.asked_to_end = true;
     if (m.wait_status) note_pidfd(m);
   }
-  if (!m.control) send_signal(m.pidfd, SIGKILL);  // its socket ended already
-  if (!told || !members_.contains(m.identity.parent)) {    // its starter died meanwhile, or gave up
+  if (!m.control) send_signal(m.pidfd, SIGKILL);         // its socket ended already
+  if (!told || !members_.contains(m.identity.parent)) {  // its starter died meanwhile, or gave up
     m.asked_to_end = true;
     send_signal(m.pidfd, SIGKILL);
   } else if (shutting_down_) ask_to_end(m);
 }
 
 void hub::start_failed(member& m, errc code, const std::string& text) {
-  for (auto& channel : m.exit_channels) static_cast<void>(send_datagram(channel.get(), encode(exit_message{refused{code, text}}), {}, false));
+  for (auto& channel : m.exit_channels)
+    static_cast<void>(send_datagram(channel.get(), encode(exit_message{refused{code, text}}), {}, false));
   const dead_process dead{m.identity.incarnation, m.identity.actor, exit_status{}};
   objects_.bury(std::span(&dead, 1));
   free_actors_.push_back(m.identity.actor);
@@ -285,7 +295,8 @@ void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
   if (d.fds.size() < 2) return;
   owned_fd reply = std::move(d.fds[0]);
   const auto answer_it = [&](const answer& a, int fd = -1) {
-    static_cast<void>(send_datagram(reply.get(), encode(a), fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false));
+    static_cast<void>(
+        send_datagram(reply.get(), encode(a), fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false));
   };
   try {
     if (shutting_down_) throw failure(errc::interrupted, "process '" + what.block.name + "' start: the node is shutting down");
@@ -298,15 +309,14 @@ void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
     objects_.copy_holds(by.identity.incarnation, m.identity.incarnation);
     watch(m.control.get(), event_key(event_source::control, m.identity.incarnation));
     answer_it(fork_grant{m.identity.incarnation, m.identity.actor}, theirs.get());
-  } catch (const failure& f) {
-    answer_it(refused{f.code(), f.what()});
-  }
+  } catch (const failure& f) { answer_it(refused{f.code(), f.what()}); }
 }
 
 void hub::signal(member& m, int signal, std::int64_t grace_ns) {
   send_signal(m.pidfd, signal);
   const auto now = deadline::now();
-  if (signal == SIGTERM && grace_ns > 0 && grace_ns < std::numeric_limits<std::int64_t>::max() - now) m.kill_at = now + grace_ns;  // else: never
+  if (signal == SIGTERM && grace_ns > 0 && grace_ns < std::numeric_limits<std::int64_t>::max() - now)
+    m.kill_at = now + grace_ns;  // else: never
 }
 
 void hub::ask_to_end(member& m) {
@@ -319,7 +329,8 @@ void hub::take_status(pid_t pid, int status) {
   const auto found = by_pid_.find(pid);
   if (found == by_pid_.end()) {
     // A stray's end, or that of a process forked by its parent whose hello has not been read yet.
-    const bool expected = std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m.second->forked && !m.second->pidfd; });
+    const bool expected =
+        std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m.second->forked && !m.second->pidfd; });
     if (expected) early_status_[pid] = status;
     else early_status_.clear();
     return;
@@ -351,7 +362,8 @@ exit_status hub::status_of(const member& m) const {
   if (m.wait_status) {
     const int s = *m.wait_status;
     if (WIFSIGNALED(s)) return exit_status::signaled(WTERMSIG(s));
-    if (!m.said_hello) return exit_status::threw("cloister::failure", "process '" + m.name + "' start: it ended before it could run its body");
+    if (!m.said_hello)
+      return exit_status::threw("cloister::failure", "process '" + m.name + "' start: it ended before it could run its body");
     if (m.words && WEXITSTATUS(s) == 1) return exit_status::threw(m.words->type, m.words->text);
     return exit_status::exited(WEXITSTATUS(s));
   }
@@ -362,7 +374,8 @@ void hub::bury_the_dead() {
   const auto now = deadline::now();
   std::vector<member*> gone, unborn;
   for (auto& [incarnation, m] : members_) {
-    if (m->forked && !m->control && !m->said_hello) unborn.push_back(m.get());  // was to be forked by its parent, and never said hello
+    if (m->forked && !m->control && !m->said_hello)
+      unborn.push_back(m.get());  // was to be forked by its parent, and never said hello
     if (!m->pidfd_readable) continue;
     if (!m->wait_status) reap_here(*m);
     if (m->wait_status || now >= m->dead_since + status_patience_ns) gone.push_back(m.get());
@@ -387,7 +400,8 @@ void hub::bury_the_dead() {
     }
     end_strays_of(d.incarnation);
     const auto m = members_.find(d.incarnation);
-    if (const auto p = by_pid_.find(m->second->pid); p != by_pid_.end() && p->second == d.incarnation) by_pid_.erase(p);  // else: used again
+    if (const auto p = by_pid_.find(m->second->pid); p != by_pid_.end() && p->second == d.incarnation)
+      by_pid_.erase(p);  // else: used again
     free_actors_.push_back(d.actor);
     members_.erase(m);
   }
@@ -461,8 +475,8 @@ void hub::end_strays_of(std::uint32_t incarnation) {
   }
 }
 
-// Children of the first process that are no members: what a launcher that ended, or a process that forked itself, left behind. They carry
-// their origin's tag (whatever the program itself forked does not). Zombies are reaped, the others end with their origin.
+// Children of the first process that are no members: what a launcher that ended, or a process that forked itself, left behind. They
+// carry their origin's tag (whatever the program itself forked does not). Zombies are reaped, the others end with their origin.
 void hub::look_at_adopted(bool all) {
   adopted_left_ = false;
   DIR* tasks = ::opendir("/proc/self/task");

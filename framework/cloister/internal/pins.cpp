@@ -2,23 +2,23 @@
 // Handles inside messages. The sender pins before it puts; the receiver redeems before it frees the message. A pin lives
 // while its message can still be read, which the hub sees in the carrier itself: there is no message that could be lost.
 //
-// Who dies where: sender after pin, before put: its pin is never placed, and goes when all that was readable at its death is consumed.
-// Sender after put, before `placed`: the same, and the message may be redeemed until then. Receiver after taking, before redeeming
-// or freeing: the message goes back, the pin is still there. Receiver after redeeming: it is a holder, and leaves as one.
+// Who dies where: sender after pin, before put: its pin is never placed, and goes when all that was readable at its death is
+// consumed. Sender after put, before `placed`: the same, and the message may be redeemed until then. Receiver after taking, before
+// redeeming or freeing: the message goes back, the pin is still there. Receiver after redeeming: it is a holder, and leaves as one.
 #include <cloister/internal/registry_record.hpp>
 
 #include <algorithm>
 
 namespace cloister::internal {
 namespace {
-constexpr std::size_t sweep_from = 64;      // outstanding pins in one carrier
+constexpr std::size_t sweep_from = 64;       // outstanding pins in one carrier
 constexpr unsigned positions_a_look = 4096;  // how far one pin's position moves in a sweep: its range comes from shared memory
 
 // No correct process says so: what is thrown here ends the sender.
 void check_direction(std::uint32_t direction) {
   if (direction > 1) throw failure(errc::undecodable, "a message in a third direction");
 }
-}
+}  // namespace
 
 void registry::pin(std::uint32_t by, const pin_handles& what, std::vector<owned_fd>& fds) {
   check_direction(what.direction);
@@ -66,7 +66,8 @@ void registry::cancel(std::uint32_t by, const cancel_pins& what) {
   auto* carrier = find(what.carrier);
   if (carrier == nullptr) return;
   for (const auto token : what.tokens) {
-    const auto c = std::find_if(carrier->pins.begin(), carrier->pins.end(), [&](const carried& p) { return p.token == token && p.sender == by && !p.placed; });
+    const auto c = std::find_if(carrier->pins.begin(), carrier->pins.end(),
+                                [&](const carried& p) { return p.token == token && p.sender == by && !p.placed; });
     if (c == carrier->pins.end()) continue;
     auto gone = std::move(*c);
     carrier->pins.erase(c);

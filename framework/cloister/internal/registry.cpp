@@ -28,12 +28,11 @@ void registry::record::ring_bell(void* eventfd) noexcept {
   static_cast<void>(!::write(bell.get(), &one, sizeof one));
 }
 
-owned_fd registry::record::memory_copy() const {
-  return owned_fd(::fcntl(queue ? queue->fd() : pipe->fd(), F_DUPFD_CLOEXEC, 3));
-}
+owned_fd registry::record::memory_copy() const { return owned_fd(::fcntl(queue ? queue->fd() : pipe->fd(), F_DUPFD_CLOEXEC, 3)); }
 
 result<void> registry::create(std::uint32_t by, std::uint64_t object, std::uint32_t options, owned_fd memory) {
-  if (object >> 32 != by || objects_.contains(object)) return {errc::invalid, "create: an object number that is not the creator's to give"};
+  if (object >> 32 != by || objects_.contains(object))
+    return {errc::invalid, "create: an object number that is not the creator's to give"};
   auto r = std::make_unique<record>();
   r->id = object;
   r->options = options;
@@ -118,7 +117,8 @@ owned_fd registry::memory_of(std::uint64_t object) const {
 void registry::unuse_role(record& r, unsigned role, const exit_status* died) {
   if (--r.roles[role - 1] > 0) return;
   if (r.queue) {
-    if (role == detail::sink_role && (r.options & close_with_last_sink) != 0) r.queue->close(detail::hub_actor, detail::close_mode::drain);
+    if (role == detail::sink_role && (r.options & close_with_last_sink) != 0)
+      r.queue->close(detail::hub_actor, detail::close_mode::drain);
   } else {
     r.pipe->set_end_state(role - detail::end_a, died != nullptr ? detail::end_state::dead : detail::end_state::closed,
                           died != nullptr ? *died : exit_status{});
@@ -168,7 +168,8 @@ void registry::bury(std::span<const dead_process> dead) {
   // Every mailbox that any of them was attached to, once, for all of them.
   std::vector<std::uint64_t> touched;
   for (const auto& d : dead) {
-    if (const auto list = held_.find(d.incarnation); list != held_.end()) touched.insert(touched.end(), list->second.begin(), list->second.end());
+    if (const auto list = held_.find(d.incarnation); list != held_.end())
+      touched.insert(touched.end(), list->second.begin(), list->second.end());
   }
   std::sort(touched.begin(), touched.end());
   touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
@@ -214,7 +215,8 @@ void registry::look() {
 
 result<owned_fd> registry::bell(std::uint32_t by, const get_bell& what) {
   auto* r = find(what.object);
-  if (r == nullptr || !r->holders.contains(by) || what.which >= r->bells.size()) return {errc::gone, "wait: the object no longer exists"};
+  if (r == nullptr || !r->holders.contains(by) || what.which >= r->bells.size())
+    return {errc::gone, "wait: the object no longer exists"};
   auto& bell = r->bells[what.which];
   if (!bell) bell = owned_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   auto copy = bell.duplicate();

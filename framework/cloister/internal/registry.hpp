@@ -54,8 +54,12 @@ class registry {
   void pin(std::uint32_t by, const pin_handles& request, std::vector<owned_fd>& fds);
   void place(std::uint32_t by, const place_pins& request);
   void cancel(std::uint32_t by, const cancel_pins& request);
-  /// What the token names, and a descriptor for the receiver. An object is the receiver's only once `hold` says so: when it was told.
-  struct redemption { object_ref ref; owned_fd descriptor; };
+  /// What the token names, and a descriptor for the receiver. An object is the receiver's only once `hold` says so: when it was
+  /// told.
+  struct redemption {
+    object_ref ref;
+    owned_fd descriptor;
+  };
   result<redemption> redeem(std::uint32_t by, const redeem_pin& request);
   void hold(std::uint32_t who, std::uint64_t object);
   /// The bell's descriptor. It is the hub's own eventfd, so that ringing it never blocks.
@@ -63,7 +67,8 @@ class registry {
 
   /// Repairs and releases everything the dead had; for all of them at once.
   void bury(std::span<const dead_process> dead);
-  /// Every 250 ms: wakes sleepers whose wake-up a stopped process may have swallowed. Every second: forgets pins of consumed messages.
+  /// Every 250 ms: wakes sleepers whose wake-up a stopped process may have swallowed. Every second: forgets pins of consumed
+  /// messages.
   void look();
   bool wants_look() const noexcept { return !objects_.empty(); }
   std::size_t pins() const noexcept { return pin_count_; }
@@ -75,15 +80,18 @@ class registry {
  private:
   struct record;
   using record_ptr = std::unique_ptr<record>;
-  struct holding { std::uint32_t holds = 0; std::array<bool, 2> roles{}; };  // one hold for each attachment there
+  struct holding {
+    std::uint32_t holds = 0;
+    std::array<bool, 2> roles{};
+  };                // one hold for each attachment there
   struct carried {  // a handle inside a message
     std::uint64_t token = 0;
-    object_ref ref;                 // object 0: `descriptor`
+    object_ref ref;  // object 0: `descriptor`
     owned_fd descriptor;
     std::uint32_t sender = 0;
     std::uint32_t direction = 0;
     bool placed = false;
-    bool gone = false;              // of a sweep: its message can no longer be read
+    bool gone = false;  // of a sweep: its message can no longer be read
     // Its message is at one of these positions: one if its sender said so; all that were readable when it died without a word.
     std::uint64_t first = 0, end = 0;
   };

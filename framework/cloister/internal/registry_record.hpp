@@ -12,10 +12,10 @@ struct registry::record {
   std::unique_ptr<detail::slots> queue;  // one of the two
   std::unique_ptr<detail::ring> pipe;
   std::unordered_map<std::uint32_t, holding> holders;  // by incarnation
-  std::array<std::uint32_t, 2> roles{};  // uses by holders and pins
-  std::uint32_t pinned = 0;              // pins, in any carrier, that name this object
-  std::vector<carried> pins;             // handles inside this mailbox's messages
-  std::size_t pins_kept = 0;             // that the last sweep left
+  std::array<std::uint32_t, 2> roles{};                // uses by holders and pins
+  std::uint32_t pinned = 0;                            // pins, in any carrier, that name this object
+  std::vector<carried> pins;                           // handles inside this mailbox's messages
+  std::size_t pins_kept = 0;                           // that the last sweep left
   std::array<owned_fd, 4> bells;
   bool marked = false;
 
