@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Making pipes, ends in messages, and the message that arrives.
 #include <cloister/pipe.hpp>
 
 #include <cloister/detail/stop.hpp>

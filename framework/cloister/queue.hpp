@@ -164,7 +164,8 @@ class [[nodiscard]] basic_queue {
   // All three.
 
   const std::string& name() const { return object().name(); }
-  /// Ends it for everybody. Idempotent. Who waits gets `closed` (after draining).
+  /// Ends it for everybody. Idempotent. Who waits gets `closed` (after draining): when nothing is left that could still come, which is
+  /// what other processes have on loan; a process that waits while it has the last loan itself, in whatever thread, gets `closed`, too.
   void close(close_how how = close_how::drain) const { detail::queue_close(object(), how == close_how::now); }
   bool closed() const { return detail::queue_closed(object()); }
   /// Messages waiting, exact when nobody is putting or taking; after a put has returned it is at least 1 until somebody takes.

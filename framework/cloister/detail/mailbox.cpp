@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Messages on their way out: the thread's encoder, pins and their order around the put. Redeeming the handles of one that came in.
 #include <cloister/detail/mailbox.hpp>
 
 #include <bit>
@@ -36,20 +37,18 @@ error not_attached_error(const attachment& object, const char* operation) {
 }
 
 outgoing::outgoing(attachment& carrier) : carrier_(carrier), borrowed_(!scratch_lent) {
-  out_ = borrowed_ ? &scratch : new encoder;
   if (borrowed_) scratch_lent = true;
+  else own_ = std::make_unique<encoder>();
+  out_ = borrowed_ ? &scratch : own_.get();
   out_->borrow_large();
   out_->handles(this);
 }
 
 outgoing::~outgoing() {
-  if (borrowed_) {
-    out_->handles(nullptr);
-    out_->clear(scratch_kept);
-    scratch_lent = false;
-  } else {
-    delete out_;
-  }
+  if (!borrowed_) return;
+  out_->handles(nullptr);
+  out_->clear(scratch_kept);
+  scratch_lent = false;
 }
 
 std::uint64_t outgoing::put_object(attachment& object, unsigned role) {
@@ -66,9 +65,9 @@ std::uint64_t outgoing::put_fd(int fd) {
 }
 
 template <class Put>
-result<void> outgoing::commit(unsigned direction, Put put) {
+result<void> outgoing::commit(const char* operation, unsigned direction, Put put) {
   const auto me = self_actor();
-  if (me == 0) return not_attached_error(carrier_, "put");
+  if (me == 0) return not_attached_error(carrier_, operation);
   if (pins_.empty()) {
     auto done = put(me);
     if (!done) return done.error();
@@ -88,11 +87,11 @@ result<void> outgoing::commit(unsigned direction, Put put) {
 }
 
 result<void> outgoing::put(deadline until) {
-  return commit(0, [&](std::uint16_t me) { return carrier_.queue().put(me, gathered(out_->pieces()), until); });
+  return commit("put", 0, [&](std::uint16_t me) { return carrier_.queue().put(me, gathered(out_->pieces()), until); });
 }
 
 result<void> outgoing::send(unsigned direction, deadline until) {
-  return commit(direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, gathered(out_->pieces()), until); });
+  return commit("send", direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, gathered(out_->pieces()), until); });
 }
 
 std::shared_ptr<attachment> incoming::take_object(std::uint64_t token, std::uint64_t object, unsigned, std::uint64_t) {

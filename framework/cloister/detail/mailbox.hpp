@@ -15,6 +15,7 @@
 #include <cloister/wire.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -41,11 +42,12 @@ class outgoing final : public handle_sink {
 
  private:
   template <class Put>
-  result<void> commit(unsigned direction, Put put);
+  result<void> commit(const char* operation, unsigned direction, Put put);
 
   attachment& carrier_;
+  const bool borrowed_;
+  std::unique_ptr<encoder> own_;  // unless borrowed
   encoder* out_;
-  bool borrowed_;
   std::vector<std::pair<std::uint64_t, object_ref>> pins_;
   std::vector<int> fds_;  // not owned: the value being encoded has them
 };
@@ -80,8 +82,8 @@ std::span<std::byte> scratch_bytes(std::size_t size);
 result<void> put_bytes(attachment& queue, std::span<const std::byte> message, deadline until);
 result<void> send_bytes(attachment& pipe, unsigned direction, std::span<const std::byte> message, deadline until);
 
-/// Runs `decode(bytes)`; turns what it throws into a result. `lost` says whether the message must be given back (no descriptors, no
-/// memory, stopping: the receiver may try again) or is consumed although it could not be read (undecodable, gone, wrong type).
+/// Whether a message whose delivery failed so is given back (no descriptors, no memory, stopping: the receiver may try again), or is
+/// consumed although it could not be read (undecodable, gone, wrong type).
 bool give_back_after(errc code) noexcept;
 
 /// Decodes a T from a message's bytes. Throws `failure`.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Making queues, queues in messages, and what a process has taken: delivered, on loan, or unfinished.
 #include <cloister/detail/queue_core.hpp>
 
 #include <cloister/detail/membership.hpp>
