@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Consumers as a type with its own run loop, one per processor: they take objects that can be called and put their answers on a
-// second queue. Closing the queue ends them; there are no sentinels.
+// Consumers as a type with its own run loop, one per processor: they take objects that can be called and put their answers on a second
+// queue. Closing the queue ends them; there are no sentinels.
 //
 // Prints, in any order:
 //   0 * 0 = 0

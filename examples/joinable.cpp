@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The same crew word for word as in Python: a joinable queue, task_done, and one sentinel for each consumer. consumers.cpp is
-// shorter, and does not need to know how many consumers there are.
+// The same crew word for word as in Python: a joinable queue, task_done, and one sentinel for each consumer. consumers.cpp is shorter,
+// and does not need to know how many consumers there are.
 //
 // Prints, in any order:
 //   0 * 0 = 0

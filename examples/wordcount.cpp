@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Counts words in files: one isolated worker per processor takes batches of files on lease and puts back what it counted; on the
-// way some of the workers are killed (--kill N), and the result is exact nevertheless. Longer than other examples: it is a whole
-// program.
+// Counts words in files: one isolated worker per processor takes batches of files on lease and puts back what it counted; on the way
+// some of the workers are killed (--kill N), and the result is exact nevertheless. Longer than other examples: it is a whole program.
 //
 // Why it is exact. A worker may die at any moment:
 //   before its answer is put     its lease goes back to the queue, and the batch to another worker;
 //   while its answer is put      that answer does not exist, and the lease goes back as above;
 //   after that, not yet done     the answer is there, and the lease goes back all the same: the batch will be answered again.
-// So each batch is answered at least once, and the collector takes the first answer to each batch and drops any other. The end is
-// not counted out either: the collector is done when it has an answer to every batch.
+// So each batch is answered at least once, and the collector takes the first answer to each batch and drops any other. The end is not
+// counted out either: the collector is done when it has an answer to every batch.
 //
 // Prints, matching:
 //    *[0-9]+ [a-z]+

@@ -145,8 +145,7 @@ TEST_CASE("promise 38: a program whose processes are all killed leaves no file, 
   const auto before = entries();
   {
     tree t(scenario);
-    // What has no name cannot be left behind, whoever dies where. (What this program was given by its own starter is not the
-    // node's.)
+    // What has no name cannot be left behind, whoever dies where. (What this program was given by its own starter is not the node's.)
     const auto inherited = open_names(::getpid());
     for (const auto pid : t.everyone()) {
       for (const auto& name : open_names(pid)) {

@@ -5,8 +5,7 @@
 //
 // Each case ends by a deadline (60 s, or the tag's seconds; four times that under a sanitizer): a line with its name and where
 // the main thread stood, then _exit(3). Children made here die with their test.
-// A test starts no thread before it forks; cases share nothing, and each must pass alone: ctest runs every one in a process of its
-// own.
+// A test starts no thread before it forks; cases share nothing, and each must pass alone: ctest runs every one in a process of its own.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -57,8 +56,7 @@ int run_tests(int argc, char** argv);
 
 /// A plain fork of this test, not a process of the library: for everything below it. Killed and reaped at the latest by its
 /// destructor, and by the kernel when the test dies. One thread at a time.
-/// The body's exceptions, failed REQUIREs among them, end it with 1 (a failed CHECK does not); `false` ends it with 1, an int with
-/// that code.
+/// The body's exceptions, failed REQUIREs among them, end it with 1 (a failed CHECK does not); `false` ends it with 1, an int with that code.
 class child {
  public:
   template <class Body>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What becomes of a queue's messages when those who put and get them are killed on the way, as the queue's users see it. Each step
-// of each operation, in each state of a queue, is gone through below the library's own processes: slots_crash.test.cpp.
+// What becomes of a queue's messages when those who put and get them are killed on the way, as the queue's users see it. Each step of
+// each operation, in each state of a queue, is gone through below the library's own processes: slots_crash.test.cpp.
 #include "harness.hpp"
 
 #include <cloister/cloister.hpp>

@@ -27,6 +27,7 @@ void* operator new(std::size_t bytes) {
   if (void* const at = refusing ? nullptr : std::malloc(bytes)) return at;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return refusing ? nullptr : std::malloc(bytes); }
 void operator delete(void* at) noexcept { std::free(at); }
 void operator delete(void* at, std::size_t) noexcept { std::free(at); }
 

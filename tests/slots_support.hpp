@@ -54,8 +54,7 @@ inline std::uint64_t number_of(const taken& t) {
   return number_of(m);
 }
 
-/// What cannot be, though each word by itself might: hints, laps, leases and chunks compared with each other. Empty if there is
-/// nothing.
+/// What cannot be, though each word by itself might: hints, laps, leases and chunks compared with each other. Empty if there is nothing.
 inline std::string lies(slots& q) {
   auto& l = q.layout();
   auto& s = l.shared();

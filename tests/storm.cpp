@@ -3,8 +3,8 @@
 //
 //   storm [--messages N] [--pairs N] [--every MICROSECONDS] [--large BYTES] [--work N] [--stop] [--seed N]
 //
-// Invariant, checked message by message: what a producer says it has sent is delivered at least once; a second delivery is flagged
-// as redelivered, or is of a message that its producer was putting when it was killed (it cannot know, so its successor sends it
+// Invariant, checked message by message: what a producer says it has sent is delivered at least once; a second delivery is flagged as
+// redelivered, or is of a message that its producer was putting when it was killed (it cannot know, so its successor sends it
 // again); at the end nothing is left, leased or held. `--stop` also stops victims for a while before they are killed.
 #include <cloister/cloister.hpp>
 

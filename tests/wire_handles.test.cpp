@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Handles and descriptors in messages as far as wire.hpp has a part in it, codecs of one's own, and those of the library's plain
-// types.
+// Handles and descriptors in messages as far as wire.hpp has a part in it, codecs of one's own, and those of the library's plain types.
 #include "harness.hpp"
 #include "wire_samples.hpp"
 

@@ -3,8 +3,8 @@
 //
 //   log_to_stderr(log_level::info);      // here, and in every process started from now on
 //
-// Threads: any. Never throws, never blocks: a line that stderr does not take at once is lost, one longer than a pipe's buffer is
-// cut. A line: "[cloister] info (pid 4711): process 'crawler' (pid 4712) started".
+// Threads: any. Never throws, never blocks: a line that stderr does not take at once is lost, one longer than a pipe's buffer is cut.
+// A line: "[cloister] info (pid 4711): process 'crawler' (pid 4712) started".
 #pragma once
 
 #include <cstdint>

@@ -5,10 +5,9 @@
 //   monitor(worker, ends);                                     // a process, or its process_id, which may have come in a message
 //   auto n = ends.get();  std::cout << n.process.name << ": " << n.exit.text() << '\n';
 //
-// Threads and processes: any of the node. Blocks only while the socket to the node's hub is full. The hub puts the notice after
-// everything the process held was put right; a full queue gets it as soon as there is room, one without memory or for short
-// messages only with name and texts cut to 64 characters, a closed one not at all. It survives the death of whoever asked, as long
-// as the queue lives.
+// Threads and processes: any of the node. Blocks only while the socket to the node's hub is full. The hub puts the notice after everything
+// the process held was put right; a full queue gets it as soon as there is room, one without memory or for short messages only with name and
+// texts cut to 64 characters, a closed one not at all. It survives the death of whoever asked, as long as the queue lives.
 #pragma once
 
 #include <cloister/process.hpp>
@@ -21,8 +20,8 @@ struct exit_notice {
   exit_status exit;
 };
 
-/// Puts one exit_notice for `who` into `to` when it ends, at once if it has. One whose end is forgotten (a thousand later ones) is
-/// `unknown`. Throws `failure`: not_attached; invalid if the process was not started or `to` is no queue.
+/// Puts one exit_notice for `who` into `to` when it ends, at once if it has. One whose end is forgotten (a thousand later ones) is `unknown`.
+/// Throws `failure`: not_attached; invalid if the process was not started or `to` is no queue.
 void monitor(const process_id& who, const queue<exit_notice>& to);
 inline void monitor(const process& who, const queue<exit_notice>& to) { monitor(who.id(), to); }
 

@@ -30,8 +30,8 @@ class node_context;
 
 class [[nodiscard]] node final : public place {
  public:
-  /// Starts the launcher and the hub. `argv` must stay as it is (it is what main got). Throws `failure`: not_started,
-  /// no_descriptors, invalid (a second node in this process).
+  /// Starts the launcher and the hub. `argv` must stay as it is (it is what main got). Throws `failure`: not_started, no_descriptors,
+  /// invalid (a second node in this process).
   node(int argc, char** argv, node_options options = {});
   /// Ends daemons, waits for all other processes (after an exception: ends them), then stops hub and launcher.
   ~node() override;

@@ -2,14 +2,14 @@
 // A typed mailbox between two processes: two directions, messages in order, and each end knows when the other's owner is gone.
 //
 //   auto [mine, theirs] = pipe<request, reply>(here);            // mine sends requests, theirs sends replies
-//   process p{here, [](pipe_end<reply, request> peer) { while (auto r = peer.recv(5s)) peer.send(answer(*r)); },
-//   std::move(theirs)}; mine.send({1});  auto r = mine.recv(); auto [in, out] = one_way<int>(here);                         //
-//   in.recv(), out.send(7); the other calls do not exist
+//   process p{here, [](pipe_end<reply, request> peer) { while (auto r = peer.recv(5s)) peer.send(answer(*r)); }, std::move(theirs)};
+//   mine.send({1});  auto r = mine.recv();
+//   auto [in, out] = one_way<int>(here);                         // in.recv(), out.send(7); the other calls do not exist
 //
-// A `pipe_end` is an owner: move-only, travels as an argument or in a message, belongs to one process at a time; one thread may
-// send and one receive. When the owner of the other end is killed or fails: what it had sent is received, then `peer_down` with its
-// exit status; when it closed or ended normally: then `closed`. Whoever is left never waits for the dead. Half a message does not
-// exist. Blocks: send, while the other side is `max_bytes` behind; recv and poll, while there is nothing. Errors as for queues.
+// A `pipe_end` is an owner: move-only, travels as an argument or in a message, belongs to one process at a time; one thread may send and
+// one receive. When the owner of the other end is killed or fails: what it had sent is received, then `peer_down` with its exit status;
+// when it closed or ended normally: then `closed`. Whoever is left never waits for the dead. Half a message does not exist.
+// Blocks: send, while the other side is `max_bytes` behind; recv and poll, while there is nothing. Errors as for queues.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -102,11 +102,11 @@ class [[nodiscard]] pipe_end {
   result<received> try_recv() const requires detail::exists<Recv> { return recv(deadline::passed()); }
   /// True if recv would not wait: for a message, or for the end.
   bool poll() const requires detail::exists<Recv>;
-  /// Waits until that is so; timed_out if it is not by then.
+  /// Waits until that is so; timed_out if it is not by then, would_block if that has passed already.
   result<void> poll(deadline until) const requires detail::exists<Recv> { return detail::pipe_poll(object(), in(), until); }
 
-  /// For ends that carry bytes: sends a part of the caller's memory, receives into it. A buffer that is too small is `too_large`,
-  /// and the message stays for the next call.
+  /// For ends that carry bytes: sends a part of the caller's memory, receives into it. A buffer that is too small is `too_large`, and the
+  /// message stays for the next call.
   void send_bytes(std::span<const std::byte> value) const requires std::same_as<Send, std::vector<std::byte>>;
   result<std::size_t> recv_into(std::span<std::byte> buffer,
                                 deadline until) const requires std::same_as<Recv, std::vector<std::byte>>;
@@ -136,8 +136,7 @@ class [[nodiscard]] pipe_end {
   detail::object_handle handle_;
 };
 
-/// Makes a pipe: the first end sends A and receives B, the second the reverse. Throws `failure`: no_memory, no_descriptors,
-/// not_attached.
+/// Makes a pipe: the first end sends A and receives B, the second the reverse. Throws `failure`: no_memory, no_descriptors, not_attached.
 template <class A, class B = A>
 [[nodiscard]] std::pair<pipe_end<A, B>, pipe_end<B, A>> pipe(const place&, pipe_options options = {}) {
   auto [a, b] = detail::make_pipe(options, fingerprint<A>(), fingerprint<B>());
@@ -211,18 +210,26 @@ result<std::size_t> pipe_end<Send, Recv>::recv_into(std::span<std::byte> buffer,
                                                     deadline until) const requires std::same_as<Recv, std::vector<std::byte>> {
   auto message = detail::arriving_message::look(object(), in(), until);
   if (!message) return message.error();
-  decoder bytes(message->bytes());
-  const auto size = bytes.count(1, "std::vector<std::byte>");
-  if (size > buffer.size())
-    return {errc::too_large, "pipe '" + name() + "' recv_into: the message has " + std::to_string(size) + " bytes, the buffer " +
-                                 std::to_string(buffer.size())};
-  std::copy_n(bytes.take(size, "std::vector<std::byte>"), size, buffer.data());
-  message->consume();
-  return size;
+  try {
+    decoder bytes(message->bytes());
+    const auto size = bytes.count(1, "std::vector<std::byte>");
+    const auto* const from = bytes.take(size, "std::vector<std::byte>");
+    bytes.finish();
+    if (size > buffer.size())
+      return {errc::too_large, "pipe '" + name() + "' recv_into: the message has " + std::to_string(size) +
+                                   " bytes, the buffer " + std::to_string(buffer.size())};
+    std::copy_n(from, size, buffer.data());
+    message->consume();
+    return size;
+  } catch (const failure& f) {
+    if (!detail::give_back_after(f.code())) message->consume();
+    return f.error();
+  }
 }
 
 template <class Send, class Recv>
 struct codec<pipe_end<Send, Recv>> {
+  using element = std::pair<std::conditional_t<detail::exists<Send>, Send, std::monostate>, std::conditional_t<detail::exists<Recv>, Recv, std::monostate>>;
   static constexpr std::uint64_t fingerprint =
       0x70'69'70'65'00ULL + (std::is_void_v<Send> ? 1 : 0) + (std::is_void_v<Recv> ? 2 : 0);
   static void put(encoder& out, const pipe_end<Send, Recv>& end) {

@@ -33,8 +33,7 @@
 
 namespace cloister {
 
-/// Limits of one process, enforced by the kernel; 0 is none. Exceeding memory is std::bad_alloc in it, CPU time SIGXCPU, files
-/// EMFILE.
+/// Limits of one process, enforced by the kernel; 0 is none. Exceeding memory is std::bad_alloc in it, CPU time SIGXCPU, files EMFILE.
 struct process_limits {
   std::size_t memory = 0;  ///< bytes of private data (RLIMIT_DATA); not enforced in sanitizer builds
   std::chrono::seconds cpu_time{0};

@@ -5,12 +5,14 @@
 //   process p{here, [](source<job> in) { for (auto& j : in.leases()) work(*j); }, jobs};
 //   jobs.put({1, "x"});  jobs.join();  jobs.close();
 //
-// `queue`, `source` (its taking end) and `sink` (its putting end) are handles: small copyable values, all operations const,
-// callable from any thread of any process of the node; they travel as arguments and inside messages. The queue lives while a handle
-// does, or a message that carries one. When a process dies: a message it was putting does not exist; one it was getting goes to the
-// next; one it had leased goes to the next and says `redelivered()`; nobody waits for it. Order: put A returned before put B began
-// => A comes out first. Every call without a deadline throws `failure`; with one, or named `try_`, it returns `result`. Errors:
-// closed, stopping, interrupted, too_large, no_memory, broken, not_attached; timed_out and would_block from calls with deadlines.
+// `queue`, `source` (its taking end) and `sink` (its putting end) are handles: small copyable values, all operations const, callable
+// from any thread of any process of the node; they travel as arguments and inside messages. The queue lives while a handle does, or
+// a message that carries one.
+// When a process dies: a message it was putting does not exist; one it was getting goes to the next; one it had leased
+// goes to the next and says `redelivered()`; nobody waits for it. Order: put A returned before put B began => A comes out first.
+// Every call without a deadline throws `failure`; with one, or named `try_`, it returns `result`. Errors: closed, stopping, interrupted,
+// too_large, no_memory, no_descriptors, broken, not_attached, invalid (a handle that names nothing, a value that has no encoding); of a
+// message that cannot be read, which is then consumed: undecodable, wrong_type, gone; timed_out and would_block from calls with deadlines.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -67,8 +69,8 @@ using sink = basic_queue<T, queue_part::sink>;
 template <class T>
 using source = basic_queue<T, queue_part::source>;
 
-/// A message taken and not yet acknowledged. Move-only; one thread. Its destructor gives the message back to the queue, where the
-/// next taker sees it as redelivered; so does the death of its process.
+/// A message taken and not yet acknowledged. Move-only; one thread. Its destructor gives the message back to the queue, where the next
+/// taker sees it as redelivered; so does the death of its process.
 template <class T>
 class [[nodiscard]] lease {
  public:
@@ -123,7 +125,8 @@ class [[nodiscard]] basic_queue {
   /// Puts all, in order, with fewer notifications than one by one.
   template <std::ranges::input_range Range>
   void put_many(const Range& values) const requires detail::can_put<Part> {
-    put_many(values, deadline::never()).value();
+    std::size_t count = 0;
+    put_all(values, deadline::never(), count).value();
   }
   /// How many were put before the deadline; an error only if none was.
   template <std::ranges::input_range Range>
@@ -145,7 +148,7 @@ class [[nodiscard]] basic_queue {
   lease<T> take() const requires detail::can_take<Part> { return take(deadline::never()).value(); }
   result<lease<T>> take(deadline until) const requires detail::can_take<Part>;
   result<lease<T>> try_take() const requires detail::can_take<Part> { return take(deadline::passed()); }
-  /// A message that was leased `max_deliveries` times in vain, on loan like any other; would_block if there is none.
+  /// A message that was leased `max_deliveries` times in vain, on loan like any other; would_block if there is none, closed if there will never be.
   result<lease<T>> try_take_dead_letter() const requires detail::can_take<Part>;
 
   /// Waits until every message that was put has been taken and, if leased, acknowledged.
@@ -157,8 +160,7 @@ class [[nodiscard]] basic_queue {
   /// `for (T& message : in)`: gets until the queue is closed and drained.
   iterator begin() const requires detail::can_take<Part> { return iterator(*this); }
   std::default_sentinel_t end() const requires detail::can_take<Part> { return {}; }
-  /// `for (auto& l : in.leases())`: the end of the body acknowledges; leaving it early (break, return, exception, death) gives
-  /// back.
+  /// `for (auto& l : in.leases())`: the end of the body acknowledges; leaving it early (break, return, exception, death) gives back.
   lease_range leases() const requires detail::can_take<Part> { return lease_range(*this); }
 
   // All three.
@@ -171,7 +173,7 @@ class [[nodiscard]] basic_queue {
   /// Messages waiting, exact when nobody is putting or taking; after a put has returned it is at least 1 until somebody takes.
   std::size_t size() const { return detail::queue_size(object()); }
   bool empty() const { return size() == 0; }
-  /// True if a put would have to wait.
+  /// True if a put would have to wait for a place among the messages. (A large one may wait for memory besides.)
   bool full() const { return detail::queue_full(object()); }
   /// `max_items`, or nothing if only memory bounds it.
   std::optional<std::size_t> capacity() const { return detail::queue_capacity(object()); }
@@ -189,13 +191,15 @@ class [[nodiscard]] basic_queue {
                                                               : detail::source_role;
   explicit basic_queue(detail::object_handle handle) : handle_(std::move(handle)) {}
   detail::attachment& object() const { return detail::object_of(handle_); }
+  template <class Range>
+  result<void> put_all(const Range& values, deadline until, std::size_t& count) const;
   result<lease<T>> loan(detail::taken_message& message) const;
 
   detail::object_handle handle_;
 };
 
-/// Python's spelling: what `get` returns counts as unfinished until `task_done`, and `join` waits for that. In C++, prefer
-/// leases(). A process that dies between get and task_done gives its message to the next, flagged nowhere: it simply comes again.
+/// Python's spelling: what `get` returns counts as unfinished until `task_done`, and `join` waits for that. In C++, prefer leases().
+/// A process that dies between get and task_done gives its message to the next, flagged nowhere: it simply comes again.
 template <class T>
 class [[nodiscard]] joinable_queue {
  public:

@@ -61,13 +61,14 @@ class wait_set {
   result<void> open() {
     epoll_ = owned_fd(::epoll_create1(EPOLL_CLOEXEC));
     if (!epoll_) return {errc::no_descriptors, std::string("wait: ") + std::strerror(errno)};
-    add(detail::stop_fd(), EPOLLIN, what_.size());
-    for (std::size_t i = 0; i < what_.size(); ++i) {
+    if (detail::stop_fd() < 0) return {errc::no_descriptors, "wait: this process has no descriptor left"};
+    bool added = add(detail::stop_fd(), EPOLLIN, what_.size());
+    for (std::size_t i = 0; i < what_.size() && added; ++i) {
       const auto& w = what_[i];
-      if (w.is_mailbox()) add(w.bell(), EPOLLIN | static_cast<std::uint32_t>(EPOLLET), i);
-      else if (!add(w.fd_, EPOLLIN, i) && errno == EBADF)
-        return {errc::invalid, "wait: descriptor " + std::to_string(w.fd_) + " is not open"};
+      added = w.is_mailbox() ? add(w.bell(), EPOLLIN | static_cast<std::uint32_t>(EPOLLET), i) : add(w.fd_, EPOLLIN, i);
+      if (!added && errno == EBADF) return {errc::invalid, "wait: descriptor " + std::to_string(w.fd_) + " is not open"};
     }
+    if (!added) return {errno == EPERM ? errc::invalid : errc::no_memory, std::string("wait: ") + std::strerror(errno)};
     return {};
   }
 

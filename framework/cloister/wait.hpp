@@ -3,8 +3,7 @@
 //
 //   if (auto r = wait_any({jobs, control, worker, socket_fd}, 5s)) switch (*r) { case 0: ... }
 //   auto [index, job] = take_any(urgent, normal);                          // takes from one of several queues
-//   ready_fd watch(jobs);  epoll_ctl(loop, EPOLL_CTL_ADD, watch.fd(), ...);  // in a loop of one's own: call watch.ready() when
-//   readable
+//   ready_fd watch(jobs);  epoll_ctl(loop, EPOLL_CTL_ADD, watch.fd(), ...);  // in a loop of one's own: call watch.ready() when readable
 //
 // Ready means: a get or recv would not wait (there is a message, or the end), a process has ended, a descriptor is readable. Among
 // several that are ready the choice rotates. Another taker may be faster: follow with try_get. Threads: any, each call by itself.
@@ -67,8 +66,7 @@ concept range_of_waitables =
     !std::same_as<std::ranges::range_value_t<Range>, waitable>;
 }  // namespace detail
 
-/// The index of one that is ready. Blocks until there is one. Errors: timed_out, would_block, stopping, interrupted,
-/// no_descriptors.
+/// The index of one that is ready. Blocks until there is one. Errors: timed_out, would_block, stopping, interrupted, no_descriptors.
 result<std::size_t> wait_any(std::span<const waitable> what, deadline until);
 inline result<std::size_t> wait_any(std::initializer_list<waitable> what, deadline until) {
   return wait_any(std::span(what.begin(), what.size()), until);
@@ -94,9 +92,8 @@ result<std::vector<std::size_t>> wait_ready(const Range& what, deadline until) {
   return wait_ready(std::span<const waitable>(std::vector<waitable>(std::ranges::begin(what), std::ranges::end(what))), until);
 }
 
-/// A descriptor for a loop of one's own (epoll, poll, libevent, ...): readable when the mailbox, process or descriptor may be
-/// ready. Move-only. After each wake-up, and once before the first wait, call ready(): it says whether there is something, and arms
-/// it again.
+/// A descriptor for a loop of one's own (epoll, poll, libevent, ...): readable when the mailbox, process or descriptor may be ready.
+/// Move-only. After each wake-up, and once before the first wait, call ready(): it says whether there is something, and arms it again.
 class [[nodiscard]] ready_fd {
  public:
   /// Throws `failure{no_descriptors}`.
@@ -140,7 +137,7 @@ result<std::vector<std::size_t>> wait_ready(std::string_view operation, std::spa
 
 template <class T>
 result<std::pair<std::size_t, T>> take_any(std::span<const source<T>> from, deadline until) {
-  for (;;) {
+  for (bool waited = false;; waited = true) {
     const std::size_t first = detail::next_rotation();
     std::vector<waitable> open;
     for (std::size_t i = 0; i < from.size(); ++i) {
@@ -151,6 +148,7 @@ result<std::pair<std::size_t, T>> take_any(std::span<const source<T>> from, dead
       else if (!(got == errc::closed)) return got.error();
     }
     if (open.empty()) return {errc::closed, "take_any: all queues are closed"};
+    if (waited && until.has_passed()) return {errc::timed_out, "take_any: others were faster each time"};
     if (auto ready = detail::wait_ready("take_any", open, until); !ready) return ready.error();
   }
 }

@@ -155,8 +155,8 @@ class encoder {
 };
 
 /// Reads what an encoder wrote, or what somebody hostile did: every call checks before it reads or allocates, and throws
-/// `failure{undecodable}` with the name of the type and what is wrong. Reads the bytes in place: they must be this process's own,
-/// unless the type is detail::read_once.
+/// `failure{undecodable}` with the name of the type and what is wrong. Reads the bytes in place: they must be this process's own, unless
+/// the type is detail::read_once.
 class decoder {
  public:
   explicit decoder(std::span<const std::byte> bytes, detail::handle_source* handles = nullptr) noexcept
@@ -198,9 +198,9 @@ class decoder {
 
 /// Hand-written bytes for a type: specialise it with
 ///   static constexpr std::uint64_t fingerprint = ...;  // another number for another layout
-///   using element = ...;                               // optional: a type whose shape counts as well, as that of a queue's
-///   messages static void put(encoder&, const T&);               // must write at least one byte static T get(decoder&); // must
-///   read what put wrote, and refuse what it cannot have written
+///   using element = ...;                               // optional: a type whose shape counts as well, as that of a queue's messages
+///   static void put(encoder&, const T&);               // must write at least one byte
+///   static T get(decoder&);                            // must read what put wrote, and refuse what it cannot have written
 template <class T>
 struct codec;
 

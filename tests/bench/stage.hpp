@@ -96,8 +96,7 @@ class crew {
   std::vector<pid_t> pids_;  // not yet reaped
 };
 
-/// futex(2) on a word in shared memory. `wait` returns when the word is not `seen`, on a wake, a signal or after `timeout_ns` (< 0:
-/// never).
+/// futex(2) on a word in shared memory. `wait` returns when the word is not `seen`, on a wake, a signal or after `timeout_ns` (< 0: never).
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t seen, std::int64_t timeout_ns = -1) noexcept;
 void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept;
 

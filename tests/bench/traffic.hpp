@@ -42,8 +42,8 @@ Message make_message(std::size_t bytes) {
   return message;
 }
 
-/// Puts numbered messages, at least one, until the stage stops; returns true for the last producer. `put` is called with the
-/// message, which is a vector or an array of bytes.
+/// Puts numbered messages, at least one, until the stage stops; returns true for the last producer. `put` is called with the message,
+/// which is a vector or an array of bytes.
 template <class Message = std::vector<std::byte>, std::invocable<const Message&> Put>
 bool produce_until_stop(stage& s, const job& j, Put&& put) {
   auto message = make_message<Message>(j.bytes);

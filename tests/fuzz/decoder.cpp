@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Any bytes, decoded as one of the types of wire_samples.hpp: a value, or `failure{undecodable}`; nothing else, and no memory that
-// the message does not pay for (-rss_limit_mb). What was decoded must encode, and decode again to something of the same size.
+// Any bytes, decoded as one of the types of wire_samples.hpp: a value, or `failure{undecodable}`; nothing else, and no memory that the
+// message does not pay for (-rss_limit_mb). What was decoded must encode, and decode again to something of the same size.
 //
-// Input: byte 0 chooses the type. If byte 1 is even, the rest is the message; if odd, the rest changes a valid message of that
-// type: three bytes for each change (place, what to do, a byte), so that the fuzzer begins behind the first checks.
+// Input: byte 0 chooses the type. If byte 1 is even, the rest is the message; if odd, the rest changes a valid message of that type:
+// three bytes for each change (place, what to do, a byte), so that the fuzzer begins behind the first checks.
 #include "../wire_samples.hpp"
 
 #include <cstdlib>

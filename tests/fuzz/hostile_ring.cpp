@@ -92,7 +92,7 @@ class session {
         break;
     }
     if (ends_[0]->is_broken()) {
-      must(ends_[d]->put(d, {}, deadline::passed()) == errc::broken);
+      must(ends_[d]->put(d, std::span<const std::byte>{}, deadline::passed()) == errc::broken);
       must(ends_[1 - d]->peek(d, deadline::passed()) == errc::broken);
     }
   }

@@ -82,7 +82,7 @@ class session {
         break;
       }
       case 14: q_->look(); break;
-      case 15: (void)q_->audit(); break;
+      case 15: (void)(q_->would_return(me) + q_->closed() + q_->unfinished()); break;
       case 16:
         (void)(q_->size() + q_->empty() + q_->full() + q_->consumed(s.value) + q_->next_position() + q_->stats().dead);
         (void)q_->wait_idle(deadline::passed());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Model of the bell: how those who poll many mailboxes learn that there is something in one of them.
 //
-// Source: framework/cloister/detail/event_count.hpp (arm_bell, notify_one, notify_all, nudge), wait.cpp, slots.cpp (after_free,
-// look). Checked: a poller that is alive and not stopped does not sleep for ever while an item is there, or once the queue is
-// closed and nothing is unfinished any more. Configuration: two pollers, each with an edge of its own for the one bell, two
+// Source: framework/cloister/detail/event_count.hpp (arm_bell, notify_one, notify_all, nudge), wait.cpp, slots.cpp (after_free, look).
+// Checked: a poller that is alive and not stopped does not sleep for ever while an item is there, or once the queue is closed
+// and nothing is unfinished any more. Configuration: two pollers, each with an edge of its own for the one bell, two
 // notifiers; kills (repair is a notify_all), a stop and a notifier without a descriptor for the bell (then the look every
 // 250 ms); a lease that somebody ends after the close. Not here: futex sleepers on the same event (event_count.cpp), several
 // mailboxes in one wait: each has a bell of its own.

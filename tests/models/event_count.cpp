@@ -4,8 +4,8 @@
 // Source: framework/cloister/detail/event_count.hpp (wait, notify_one, notify_all, nudge).
 // Checked: an item that was committed is taken as long as somebody who could take it is alive and not stopped.
 // Configuration: two waiters and two notifiers with three notifications (also 3 and 1, 3), up to two kills (repair is a
-// notify_all), a stop (then with the look every 250 ms), a time-out, waiters that take everything or one item each, one
-// notification for two. tests/event_explore.test.cpp runs the real code in all interleavings up to a bound; this one has no bound.
+// notify_all), a stop (then with the look every 250 ms), a time-out, waiters that take everything or one item each, one notification for two.
+// tests/event_explore.test.cpp runs the real code in all interleavings up to a bound; this one has no bound.
 // Sequential consistency is assumed. States: 5 192 to 173 978 a run, up to symmetry; 12 mutants, all detected: the version
 // with one counter that is set back to 0 needs 276 640 states until it loses a wake-up.
 #include "explore.hpp"

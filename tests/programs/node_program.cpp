@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A program that tests run in a session of its own: `node_program SCENARIO`. It says on standard output what it does, a line at a
-// time. Its first lines run before the node: a process started by exec must not get beyond it.
+// A program that tests run in a session of its own: `node_program SCENARIO`. It says on standard output what it does, a line at a time.
+// Its first lines run before the node: a process started by exec must not get beyond it.
 #include <cloister/cloister.hpp>
 
 #include <csignal>

@@ -36,6 +36,7 @@ wire_refuses(21 "a std::unique_ptr to a class with virtual functions cannot trav
 wire_refuses(22 "this class of the standard library cannot travel" "")
 wire_refuses(23 "a C array cannot travel by itself" "")
 wire_refuses(24 "can be written but not received" "")
+wire_refuses(28 "a std::variant of more than 255 alternatives cannot travel" "")
 # Here the compilers' own words must do: what they complain of cannot be asked about beforehand.
 wire_refuses(25 "bit-field" "")
 wire_refuses(26 "anonymous union" "")

@@ -2,9 +2,12 @@
 // Types that cannot travel, one for each number CASE. The compiler must say why, and name the type: wire.cmake.
 #include <cloister/wire.hpp>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <string>
+#include <utility>
+#include <variant>
 
 struct with_pointer {
   int n;
@@ -152,6 +155,10 @@ using message = with_bits;
 using message = with_anonymous_union;
 #elif CASE == 27
 using message = std::pair<int, std::atomic<int>>;
+#elif CASE == 28
+template <std::size_t... I>
+std::variant<std::array<char, I + 1>...> alternatives(std::index_sequence<I...>);
+using message = decltype(alternatives(std::make_index_sequence<256>()));
 #endif
 
 #if CASE == 24

@@ -32,8 +32,7 @@ using entry_point = void (*)(body_context&);
 
 /// The place of `code` in this program's image. Throws `failure{invalid}` if it lies in no loaded module.
 code_ref locate_code(const void* code);
-/// The other way round, in a process of the same program. Throws `failure{not_started}` if that module is not here or is another
-/// build.
+/// The other way round, in a process of the same program. Throws `failure{not_started}` if that module is not here or is another build.
 const void* find_code(const code_ref& ref);
 
 template <class F>

@@ -21,8 +21,8 @@ class child_link {
  public:
   child_link(owned_fd channel, std::string name, bool daemon, std::int64_t shutdown_ns);
 
-  /// Waits for the hub's word that it runs. Throws `failure{not_started}` and what else the hub says; `stopping` or `interrupted`
-  /// if this process is asked to stop and there is no such word a second later. The hub ends what it starts after all.
+  /// Waits for the hub's word that it runs. Throws `failure{not_started}` and what else the hub says; `stopping` or `interrupted` if this
+  /// process is asked to stop and there is no such word a second later. The hub ends what it starts after all.
   void await_start();
   /// For a process that is known to run: a watcher's side.
   void assume(std::uint32_t incarnation, std::int32_t pid) noexcept;

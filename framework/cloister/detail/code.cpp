@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Naming code by module and offset. A reference is looked up, never trusted: the module must be loaded here with the same build id,
-// and the offset must lie in one of its executable segments.
+// Naming code by module and offset. A reference is looked up, never trusted: the module must be loaded here with the same build id, and
+// the offset must lie in one of its executable segments.
 #include <cloister/detail/body.hpp>
 
 #include <cloister/error.hpp>

@@ -74,9 +74,9 @@ result<void> outgoing::commit(const char* operation, unsigned direction, Put put
     return {};
   }
   auto& here = membership::require();
-  here.pin(carrier_.id(), direction, pins_, fds_);
   std::vector<std::uint64_t> tokens;
   for (const auto& [token, ref] : pins_) tokens.push_back(token);
+  here.pin(carrier_.id(), direction, pins_, fds_);
   auto done = put(me);
   if (!done) {
     here.cancel(carrier_.id(), tokens);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Between typed mailboxes and bytes: a message on its way out, with the handles it carries, and one on its way in.
 //
-// Outgoing: encode into private memory (handles are given tokens), pin the handles with the hub, put, tell where. Incoming: the
-// message has been taken and not yet freed; a handle in it is redeemed from the hub unless its object is held here already; then it
-// is freed. Threads: each object one. Blocks: a redemption waits for the hub, which waits for nobody.
+// Outgoing: encode into private memory (handles are given tokens), pin the handles with the hub, put, tell where. Incoming: the message
+// has been taken and not yet freed; a handle in it is redeemed from the hub unless its object is held here already; then it is freed.
+// Threads: each object one. Blocks: a redemption waits for the hub, which waits for nobody.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -52,15 +53,14 @@ class outgoing final : public handle_sink {
   std::vector<int> fds_;  // not owned: the value being encoded has them
 };
 
-/// Encodes `value` and has it sent by `send(outgoing&)`. What fails on the way (no descriptors, no memory, stopping) is a result,
-/// too.
+/// Encodes `value` and has it sent by `send(outgoing&)`. What fails on the way (no descriptors, no memory, stopping) is a result, too.
 template <class T, class Send>
 result<void> send_encoded(attachment& carrier, const T& value, Send send) {
   try {
     outgoing message(carrier);
     message.out().value(value);
     return send(message);
-  } catch (const failure& f) { return f.error(); }
+  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) { return {errc::no_memory, "no memory"}; }
 }
 
 /// The handles of one message that has been taken.

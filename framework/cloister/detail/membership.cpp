@@ -57,8 +57,8 @@ void send_quietly(const owned_fd& control, const request& what) noexcept {
   } catch (...) {}
 }
 
-// Sends a request that wants an answer, and waits for it (see await_datagram). The first process's hub always answers; if it is
-// gone this process goes too.
+// Sends a request that wants an answer, and waits for it (see await_datagram). The first process's hub always answers; if it is gone this
+// process goes too.
 answer ask(const owned_fd& control, const request& what, std::vector<int> fds, datagram& reply) {
   auto [mine, theirs] = socket_pair();
   fds.insert(fds.begin(), theirs.get());
@@ -114,8 +114,8 @@ void membership::enter(process_identity id) noexcept {
   identity->actor = id.actor;
 }
 
-// In the child of any fork: it must not keep the node's descriptors open. Its identity was wiped by the kernel. What a started
-// process forks ends with the first process, as it does itself; what the first process forks is the program's own business.
+// In the child of any fork: it must not keep the node's descriptors open. Its identity was wiped by the kernel. What a started process
+// forks ends with the first process, as it does itself; what the first process forks is the program's own business.
 void membership::after_user_fork() noexcept {
   if (here == nullptr) return;
   ::close(here->control_.release());
@@ -217,8 +217,11 @@ void membership::pin(std::uint64_t carrier, unsigned direction, std::span<const 
   send(control_, std::move(what), fds);
 }
 
-void membership::placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens, std::uint64_t position) {
-  send(control_, place_pins{carrier, direction, {tokens.begin(), tokens.end()}, position});
+void membership::placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens,
+                        std::uint64_t position) noexcept {
+  try {
+    send(control_, place_pins{carrier, direction, {tokens.begin(), tokens.end()}, position});
+  } catch (...) {}  // the pins then stay for as long as this process lives
 }
 
 void membership::cancel(std::uint64_t carrier, std::span<const std::uint64_t> tokens) noexcept {

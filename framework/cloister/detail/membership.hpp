@@ -5,8 +5,8 @@
 // The identity lies in a page that the kernel wipes in every fork (MADV_WIPEONFORK), so that a process forked by user code is
 // nobody: every operation on a mailbox loads the actor id from there, and 0 is the error `not_attached`.
 //
-// Threads: any. Blocks: requests that want an answer, until the hub gives it, or a second after this process was asked to stop; if
-// the hub is gone, so is this process (life pipe).
+// Threads: any. Blocks: requests that want an answer, until the hub gives it, or a second after this process was asked to stop; if the hub
+// is gone, so is this process (life pipe).
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -80,7 +80,7 @@ class membership {
   std::uint64_t next_token() noexcept;
   void pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins,
            std::span<const int> fds);
-  void placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens, std::uint64_t position);
+  void placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens, std::uint64_t position) noexcept;
   void cancel(std::uint64_t carrier, std::span<const std::uint64_t> tokens) noexcept;
   /// What a token names: an object's reference or a descriptor; `descriptor` is the object's memory or the sent file.
   struct redeemed_handle {

@@ -160,6 +160,10 @@ result<void> memory::reserve(std::size_t from, std::size_t bytes) {
   return {};
 }
 
+bool memory::try_reserve(std::size_t from, std::size_t bytes) noexcept {
+  return from <= size_ && bytes <= size_ - from && (bytes == 0 || allocate(fd_.get(), from, bytes) == 0);
+}
+
 void memory::release(std::size_t from, std::size_t bytes) noexcept {
   if (from > size_ || bytes > size_ - from) return;
   const std::size_t mask = page_size() - 1;

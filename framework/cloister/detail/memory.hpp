@@ -38,6 +38,8 @@ class memory {
   /// Makes [from, from + bytes) safe to touch. Idempotent. On `no_memory` (or `invalid`: outside the file) nothing has
   /// changed. Not interrupted by signals. Cost: about 0.1 us a page that was not there.
   result<void> reserve(std::size_t from, std::size_t bytes);
+  /// The same, without a text.
+  bool try_reserve(std::size_t from, std::size_t bytes) noexcept;
   /// Gives the whole pages inside [from, from + bytes) back to the system: they read as zeroes, and must be reserved
   /// again before use. A failure to do so is ignored (the memory simply stays).
   void release(std::size_t from, std::size_t bytes) noexcept;

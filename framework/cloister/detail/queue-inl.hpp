@@ -28,21 +28,28 @@ result<void> basic_queue<T, Part>::put(T&& value, deadline until) const requires
   return done;
 }
 
+// Ends at the first that cannot be put, and says why; `count` were.
+template <class T, queue_part Part>
+template <class Range>
+result<void> basic_queue<T, Part>::put_all(const Range& values, deadline until, std::size_t& count) const {
+  if constexpr (is_flat<T> && std::ranges::contiguous_range<Range> && std::same_as<std::ranges::range_value_t<Range>, T>) {
+    const auto bytes = std::as_bytes(std::span(std::ranges::data(values), std::ranges::size(values)));
+    return detail::put_many_bytes(object(), bytes, sizeof(T), until, count);
+  } else {
+    for (const auto& value : values) {
+      if (auto done = put(static_cast<const T&>(value), until); !done) return done;
+      ++count;
+    }
+    return {};
+  }
+}
+
 template <class T, queue_part Part>
 template <std::ranges::input_range Range>
 result<std::size_t> basic_queue<T, Part>::put_many(const Range& values, deadline until) const requires detail::can_put<Part> {
   std::size_t count = 0;
-  if constexpr (is_flat<T> && std::ranges::contiguous_range<Range> && std::same_as<std::ranges::range_value_t<Range>, T>) {
-    return detail::put_many_bytes(object(), std::as_bytes(std::span(std::ranges::data(values), std::ranges::size(values))),
-                                  sizeof(T), until);
-  } else {
-    for (const auto& value : values) {
-      auto done = put(static_cast<const T&>(value), until);
-      if (!done && count == 0) return done.error();
-      if (!done) break;
-      ++count;
-    }
-  }
+  auto done = put_all(values, until, count);
+  if (!done && count == 0) return done.error();
   return count;
 }
 
@@ -90,8 +97,8 @@ class basic_queue<T, Part>::iterator {
   explicit iterator(basic_queue from) : from_(std::move(from)) { ++*this; }
   T& operator*() const { return *current_; }
   iterator& operator++() {
+    current_.reset();  // not kept while waiting: it may own what others wait for
     auto next = from_.get(deadline::never());
-    current_.reset();
     if (next) current_.emplace(*std::move(next));
     else if (!(next == errc::closed)) throw failure(next.error());
     return *this;
@@ -154,6 +161,7 @@ result<T> joinable_queue<T>::get(deadline until) const {
 // Handles travel as the number of what was pinned or handed over, and the object's own number.
 template <class T, queue_part Part>
 struct codec<basic_queue<T, Part>> {
+  using element = T;
   static constexpr std::uint64_t fingerprint = 0x71'75'65'75'65'00ULL + static_cast<std::uint64_t>(Part);
   static void put(encoder& out, const basic_queue<T, Part>& q) {
     detail::queue_to_message(out, q.handle(), basic_queue<T, Part>::role);
@@ -165,6 +173,7 @@ struct codec<basic_queue<T, Part>> {
 
 template <class T>
 struct codec<joinable_queue<T>> {
+  using element = T;
   static constexpr std::uint64_t fingerprint = codec<queue<T>>::fingerprint;
   static void put(encoder& out, const joinable_queue<T>& q) { codec<queue<T>>::put(out, q.queue_); }
   static joinable_queue<T> get(decoder& in) {

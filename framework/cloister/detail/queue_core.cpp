@@ -60,22 +60,19 @@ void queue_to_message(encoder& out, const object_handle& handle, unsigned role) 
   out.value(object.id());
 }
 
-result<std::size_t> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until) {
+result<void> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until, std::size_t& done) {
   const auto me = self_actor();
   if (me == 0) return not_attached_error(q, "put_many");
   std::array<std::span<const std::byte>, 64> batch;
-  std::size_t done = 0;
   const std::size_t all = messages.size() / each;
   while (done < all) {
     const std::size_t n = std::min(batch.size(), all - done);
     for (std::size_t i = 0; i < n; ++i) batch[i] = messages.subspan((done + i) * each, each);
     auto put = q.queue().put_many(me, std::span(batch).first(n), until);
-    if (!put && done == 0) return put.error();
-    if (!put) break;
-    done += *put;
-    if (*put < n) break;
+    if (!put) return put.error();
+    done += *put;  // fewer than there are: the next attempt says why
   }
-  return done;
+  return {};
 }
 
 void queue_close(attachment& q, bool now) {
@@ -104,7 +101,7 @@ result<std::vector<taken>> take_many(attachment& q, std::size_t most, deadline u
 result<void> taken_message::take(const char* operation, deadline until) {
   const auto me = self_actor();
   if (me == 0) return not_attached_error(queue_, operation);
-  return queue_.queue().take(me, taken_, until);
+  return queue_.queue().take(me, taken_, until, operation);
 }
 
 result<void> taken_message::take_dead() {
@@ -162,7 +159,9 @@ void held_message::give_back() noexcept {
   if (dead_letter_) {
     dead_letter_.reset();
   } else if (const auto me = self_actor(); me != 0) {
-    static_cast<void>(q->queue().give_back(me, token_));
+    try {
+      static_cast<void>(q->queue().give_back(me, token_));
+    } catch (const std::bad_alloc&) {}  // for the text of an error that nobody reads
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The part of a queue that does not know the message type.
 //
-// taken_message: taken from the queue and neither delivered nor given back; its destructor gives back. held_message: the same after
-// it became a lease, so that the queue's ring does not wait for it. Both belong to one thread of the process that took them.
+// taken_message: taken from the queue and neither delivered nor given back; its destructor gives back. held_message: the same after it
+// became a lease, so that the queue's ring does not wait for it. Both belong to one thread of the process that took them.
 #pragma once
 
 #include <cloister/detail/mailbox.hpp>
@@ -26,7 +26,8 @@ attachment& object_of(const object_handle& handle);
 object_handle queue_from_message(decoder& in, unsigned role, std::uint64_t fingerprint);
 void queue_to_message(encoder& out, const object_handle& handle, unsigned role);
 
-result<std::size_t> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until);
+/// Raises `done` by the number of messages that were put: all, unless there is an error.
+result<void> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until, std::size_t& done);
 void queue_close(attachment& q, bool now);
 bool queue_closed(const attachment& q);
 std::size_t queue_size(attachment& q);
@@ -93,13 +94,13 @@ std::span<const std::byte> own_copy(const taken& message);
 
 /// Its value; the message stays taken. If it has none, it is given back, or gone if nobody will ever be able to read it.
 template <class T>
-result<T> decoded(attachment& q, taken& message) {
+result<T> decoded(attachment& q, taken& message, bool consume = true) {
   try {
     if constexpr (read_once<T>)
       if (const auto in_place = message.view(); !in_place.empty()) return decode<T>(in_place);
     return decode_message<T>(q, own_copy(message));
   } catch (const failure& f) {
-    if (give_back_after(f.code())) message.give_back();
+    if (!consume || give_back_after(f.code())) message.give_back();
     else message.deliver();
     return f.error();
   }
@@ -116,9 +117,11 @@ result<T> taken_message::deliver() {
 template <class T>
 result<std::vector<T>> deliver_many(attachment& q, std::vector<taken> messages) {
   std::vector<T> values;
-  values.reserve(messages.size());
+  try {
+    values.reserve(messages.size());
+  } catch (const std::bad_alloc&) { return {errc::no_memory, "no memory"}; }
   for (auto& message : messages) {
-    auto value = decoded<T>(q, message);
+    auto value = decoded<T>(q, message, values.empty());
     if (!value && values.empty()) return value.error();
     if (!value) break;
     values.push_back(*std::move(value));

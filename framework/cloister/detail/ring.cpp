@@ -71,13 +71,7 @@ exit_status exit_of(std::uint64_t word) {
 
 }  // namespace
 
-bool ring::store::reserve(std::size_t offset, std::size_t bytes) noexcept {
-  try {
-    return m->reserve(offset, bytes).has_value();
-  } catch (const std::bad_alloc&) {  // for the text of its error
-    return false;
-  }
-}
+bool ring::store::reserve(std::size_t offset, std::size_t bytes) noexcept { return m->try_reserve(offset, bytes); }
 void ring::store::release(std::size_t offset, std::size_t bytes) noexcept { m->release(offset, bytes); }
 
 // ---- making and attaching -------------------------------------------------------------------------------------------

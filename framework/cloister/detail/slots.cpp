@@ -313,17 +313,25 @@ std::uint64_t slots::size() {
   }
 }
 
-slots_chain::found slots::first_ready() {
+// `takeable`: not what was delivered too often already and waits for a place among the dead letters.
+slots_chain::found slots::first_ready(bool takeable) {
+  const auto limit = layout_.geometry().max_deliveries;
   for (int tries = 0; tries < 16; ++tries) {
     slots_walk walk;
     slot_place p;
     slot_word w;
-    if (const auto f = chain_.next_ready(walk, p, w); f != slots_chain::found::again) return f;
+    auto f = chain_.next_ready(walk, p, w);
+    while (f == slots_chain::found::ready && takeable && limit != 0 && w.redelivered() >= limit) {
+      if (p.ring == walk.next.ring && p.at == walk.next.at) ++walk.next.at;
+      walk.skipped = true;
+      f = chain_.next_ready(walk, p, w);
+    }
+    if (f != slots_chain::found::again) return f;
   }
   return slots_chain::found::end;
 }
 
-bool slots::empty() { return first_ready() != slots_chain::found::ready && !leases_.oldest(lease_state::returned); }
+bool slots::empty() { return first_ready(false) != slots_chain::found::ready && !leases_.oldest(lease_state::returned); }
 
 std::uint64_t slots::next_position() {
   for (int tries = 0;; ++tries) {

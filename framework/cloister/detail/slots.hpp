@@ -146,7 +146,7 @@ class slots {
   /// Blocks: until there is a message. timed_out, would_block, closed, stopping, interrupted, broken.
   result<taken> take(actor_id me, deadline until);
   /// The same, into an empty one.
-  result<void> take(actor_id me, taken& into, deadline until);
+  result<void> take(actor_id me, taken& into, deadline until, std::string_view operation = "get");
   /// Waits for the first, then takes what else is there, up to `most`.
   result<std::vector<taken>> take_many(actor_id me, std::size_t most, deadline until);
   /// True if a take would not wait: for a message, or for an end. Every change of that rings the ready event.
@@ -215,7 +215,7 @@ class slots {
   outcome accept(Head& held, taken& into, bool listed);
   outcome accept_slot(actor_id me, slot_place p, slot_word w, taken& into, bool listed = true);
   outcome accept_entry(actor_id me, std::uint32_t index, lease_word w, taken& into, bool listed = true);
-  slots_chain::found first_ready();
+  slots_chain::found first_ready(bool takeable);
   std::span<const std::byte> content(const taken& t) const;
   void pass_on(slots_walk& walk);
   bool idle(actor_id except);

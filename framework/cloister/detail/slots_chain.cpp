@@ -152,7 +152,7 @@ slots_chain::more slots_chain::grow(slot_place end) {
   auto& s = layout_.shared();
   const unsigned next = end.ring + 1;
   if (std::uint32_t seen = s.rings.load(std::memory_order_acquire); seen < next) {
-    if (!layout_.mapping().reserve(g.ring_at(next), g.ring_bytes(next))) return more::no_memory;
+    if (!layout_.mapping().try_reserve(g.ring_at(next), g.ring_bytes(next))) return more::no_memory;
     fault_point("grow", 1);
     s.rings.compare_exchange_strong(seen, next, std::memory_order_seq_cst);
     fault_point("grow", 2);

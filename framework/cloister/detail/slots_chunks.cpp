@@ -113,7 +113,7 @@ std::uint32_t chunk_pool::take_absent(actor_id me, std::uint32_t missing, chunk_
     }
     if (count == 0) continue;
     fault_point("chunk_grow", 1);
-    no_memory = !layout_.mapping().reserve(layout_.geometry().chunks_at + std::size_t{first} * slots_geometry::chunk_bytes,
+    no_memory = !layout_.mapping().try_reserve(layout_.geometry().chunks_at + std::size_t{first} * slots_geometry::chunk_bytes,
                                            std::size_t{count} * slots_geometry::chunk_bytes);
     for (std::uint32_t k = first; k < first + count; ++k) {
       layout_.chunk(k).word.store(no_memory ? absent : chunk_word::make(chunk_state::owned, me).raw);

@@ -31,12 +31,11 @@ result<lease_token> taken::lease() {
   fault_point("lease", 4);
   q.chain_.free(place_);
   fault_point("lease", 5);
-  q.layout_.shared().vacant.notify_one(q.vacant_ringer_);
+  q.after_free(false);  // for this process the queue may be at its end now
   return token;
 }
 
-// Fills `into` with the message of a lease that `me` holds, to be ended: nothing is allocated, so that this never fails for want of
-// memory.
+// Fills `into` with the message of a lease that `me` holds, to be ended: nothing is allocated, so that this never fails for want of memory.
 bool slots::find_lease(actor_id me, const lease_token& lease, taken& into) {
   if (lease.entry == lease_token::in_slot) {
     const auto p = chain_.place_of(lease.position);
@@ -111,7 +110,7 @@ bool slots::bury(slot_place p, actor_id me, unsigned redelivered, taken& message
 }
 
 result<taken> slots::take_dead(actor_id me, deadline until) {
-  if (const auto why = stop_reason()) return fail("get_dead", *why);
+  if (const auto why = stop_reason()) return fail("try_take_dead_letter", *why);
   auto& s = layout_.shared();
   taken t;
   auto o = outcome::again;
@@ -134,8 +133,8 @@ result<taken> slots::take_dead(actor_id me, deadline until) {
   try {
     const auto w = s.settled.wait(attempt, until);
     if (o == outcome::done) return t;
-    return o == outcome::again ? fail("get_dead", w, until) : fail("get_dead", o);
-  } catch (const std::bad_alloc&) { return fail("get_dead", errc::no_memory); }
+    return o == outcome::again ? fail("try_take_dead_letter", w, until) : fail("try_take_dead_letter", o);
+  } catch (const std::bad_alloc&) { return fail("try_take_dead_letter", errc::no_memory); }
 }
 
 }  // namespace cloister::detail

@@ -37,7 +37,7 @@ bool lease_table::grow(std::uint32_t seen_size) {
   std::uint32_t seen = levels.load(std::memory_order_acquire);
   if (layout_.leases(std::min(1 + seen, g.lease_levels)) != seen_size) return true;  // somebody else has
   const std::uint32_t next = seen + 1;
-  if (next >= g.lease_levels || !layout_.mapping().reserve(g.level_at(next), g.level_bytes(next))) return false;
+  if (next >= g.lease_levels || !layout_.mapping().try_reserve(g.level_at(next), g.level_bytes(next))) return false;
   fault_point("lease_grow", 1);
   levels.compare_exchange_strong(seen, next, std::memory_order_seq_cst);
   fault_point("lease_grow", 2);

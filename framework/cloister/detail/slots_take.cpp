@@ -65,8 +65,7 @@ std::span<const std::byte> slots::content(const taken& t) const {
   return {t.bytes_, t.size_ > layout_.geometry().room ? sizeof(std::uint32_t) : t.size_};
 }
 
-// The message behind `held`, a slot or a lease entry that is the caller's. Not `listed`: it can be ended, not read, and nothing is
-// allocated.
+// The message behind `held`, a slot or a lease entry that is the caller's. Not `listed`: it can be ended, not read, and nothing is allocated.
 template <class Head>
 slots::outcome slots::accept(Head& held, taken& into, bool listed) {
   into.from_ = this;
@@ -165,7 +164,11 @@ slots::outcome slots::try_take(actor_id me, taken& into, slots_walk& walk, bool 
 bool slots::would_return(actor_id me) {
   const auto status = layout_.shared().status.load(std::memory_order_seq_cst);
   if ((status & (status_broken | status_now)) != 0) return true;
-  if (first_ready() != slots_chain::found::end || leases_.oldest(lease_state::returned)) return true;
+  // As try_take does it: what no take here would find is no reason to wake up.
+  if (layout_.shared().epoch.load(std::memory_order_seq_cst) != seen_epoch_.load(std::memory_order_relaxed) &&
+      leases_.oldest(lease_state::returned))
+    return true;
+  if (first_ready(true) != slots_chain::found::end) return true;
   return (status & status_closed) != 0 && idle(me);
 }
 
@@ -187,8 +190,8 @@ result<taken> slots::take(actor_id me, deadline until) {
   return t;
 }
 
-result<void> slots::take(actor_id me, taken& into, deadline until) {
-  if (const auto why = stop_reason()) return fail("get", *why);
+result<void> slots::take(actor_id me, taken& into, deadline until, std::string_view operation) {
+  if (const auto why = stop_reason()) return fail(operation, *why);
   auto o = outcome::again;
   slots_walk walk;
   try {
@@ -201,8 +204,8 @@ result<void> slots::take(actor_id me, taken& into, deadline until) {
       pass_on(walk);
       return {};
     }
-    return o == outcome::again ? fail("get", w, until) : fail("get", o);
-  } catch (const std::bad_alloc&) { return fail("get", errc::no_memory); }
+    return o == outcome::again ? fail(operation, w, until) : fail(operation, o);
+  } catch (const std::bad_alloc&) { return fail(operation, errc::no_memory); }
 }
 
 result<std::vector<taken>> slots::take_many(actor_id me, std::size_t most, deadline until) {
@@ -210,9 +213,9 @@ result<std::vector<taken>> slots::take_many(actor_id me, std::size_t most, deadl
   if (most == 0) return all;
   try {
     all.reserve(std::min<std::size_t>(most, 64));
-    auto first = take(me, until);
-    if (!first) return first.error();
-    all.push_back(std::move(*first));
+    taken first;
+    if (auto done = take(me, first, until, "get_many"); !done) return done.error();
+    all.push_back(std::move(first));
     slots_walk walk;
     while (all.size() < most) {
       taken t;
@@ -220,7 +223,7 @@ result<std::vector<taken>> slots::take_many(actor_id me, std::size_t most, deadl
       all.push_back(std::move(t));
     }
   } catch (const std::bad_alloc&) {
-    if (all.empty()) return fail("get", errc::no_memory);
+    if (all.empty()) return fail("get_many", errc::no_memory);
   }
   return all;
 }

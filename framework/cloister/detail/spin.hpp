@@ -77,9 +77,8 @@ inline void cpu_relax() noexcept {
 #endif
 }
 
-/// For a writer that found no room: waits a moment, as long as readers get on, until `counter`, which they raise, has risen by
-/// `enough`. Writers and readers that pass every single place on spend their time waiting for its cache line; looking rarely leaves
-/// it to them.
+/// For a writer that found no room: waits a moment, as long as readers get on, until `counter`, which they raise, has risen by `enough`.
+/// Writers and readers that pass every single place on spend their time waiting for its cache line; looking rarely leaves it to them.
 inline void await_batch(const std::atomic<std::uint64_t>& counter, std::uint64_t enough, deadline until) noexcept {
   if (spin_budget::cpus() == 1) return;
   const std::uint64_t began = counter.load(std::memory_order_relaxed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a new process is told: who it is, what it runs, and what it was handed. Encoded by its starter, decoded by itself; the hub
-// fills in the identity and passes the rest on unread.
+// What a new process is told: who it is, what it runs, and what it was handed. Encoded by its starter, decoded by itself; the hub fills in
+// the identity and passes the rest on unread.
 #pragma once
 
 #include <cstdint>

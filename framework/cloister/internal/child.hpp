@@ -18,13 +18,12 @@ struct child_header {
   detail::process_identity identity;
 };
 
-/// Becomes the process that `block` (an encoded child_header and start_block) describes: arms the life pipe, says hello, applies
-/// limits, attaches the handles, runs the body, ends. `fds`: control socket, then what the block says; they and `life` are its own
-/// from now on.
+/// Becomes the process that `block` (an encoded child_header and start_block) describes: arms the life pipe, says hello, applies limits, attaches
+/// the handles, runs the body, ends. `fds`: control socket, then what the block says; they and `life` are its own from now on.
 [[noreturn]] void child_main(std::span<const std::byte> block, std::span<const int> fds, int life);
 
-/// Makes the kernel kill this process when the first process of the node is gone: the descriptor that does it. Empty if it cannot
-/// be made; this process must not run then. Ends the process if the first one is gone already. Async-signal-safe.
+/// Makes the kernel kill this process when the first process of the node is gone: the descriptor that does it. Empty if it cannot be
+/// made; this process must not run then. Ends the process if the first one is gone already. Async-signal-safe.
 owned_fd arm_life_pipe(int life) noexcept;
 
 /// Runs the encoded body of a request in a fork of the process that made it.
@@ -41,8 +40,7 @@ void tag_process(std::uint32_t incarnation) noexcept;
 /// The tag of a process; 0 if it has none.
 std::uint32_t tag_of(pid_t pid) noexcept;
 
-/// The signal dispositions of a started process: everything default, SIGINT ignored by a handler, SIGTERM asks to stop.
-/// Async-signal-safe.
+/// The signal dispositions of a started process: everything default, SIGINT ignored by a handler, SIGTERM asks to stop. Async-signal-safe.
 void install_child_signals() noexcept;
 
 }  // namespace cloister::internal

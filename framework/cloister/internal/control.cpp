@@ -20,8 +20,8 @@ std::pair<owned_fd, owned_fd> socket_pair(bool credentials) {
     throw failure(errc::no_descriptors, std::string("control socket: ") + std::strerror(errno));
   std::pair<owned_fd, owned_fd> pair{owned_fd(ends[0]), owned_fd(ends[1])};
   if (credentials) {
-    // The kernel counts at least 768 bytes a datagram, and doubles what it is asked for: there can be some 340 of them, whatever
-    // the system's default is.
+    // The kernel counts at least 768 bytes a datagram, and doubles what it is asked for: there can be some 340 of them, whatever the
+    // system's default is.
     const int on = 1, room = 128 * 1024;
     static_cast<void>(::setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
     static_cast<void>(::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room));

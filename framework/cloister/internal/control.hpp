@@ -60,8 +60,7 @@ struct fork_handover {
 };
 /// The first message of every started process, sent before anything else runs in it.
 struct hello {};
-/// A signal for a process that the sender started (or any, from the first process). SIGTERM is escalated after `grace_ns`, if
-/// positive.
+/// A signal for a process that the sender started (or any, from the first process). SIGTERM is escalated after `grace_ns`, if positive.
 struct signal_process {
   std::uint32_t incarnation = 0;
   int signal = 0;
@@ -141,8 +140,7 @@ struct redeemed {
 };
 using answer = std::variant<done, refused, fork_grant, redeemed>;
 
-// What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended`
-// only.
+// What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended` only.
 struct started {
   std::uint32_t incarnation = 0;
   std::int32_t pid = 0;
@@ -176,15 +174,14 @@ struct datagram {
 };
 enum class receive_status { received, empty, ended };
 
-/// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws
-/// `failure{no_descriptors}`.
+/// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws `failure{no_descriptors}`.
 std::pair<owned_fd, owned_fd> socket_pair(bool credentials = false);
 /// Sends one datagram. False if the peer is gone or (non-blocking) the socket is full: errno says which. Never raises SIGPIPE.
 bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept;
 /// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking. `peek`: leaves it there.
 receive_status receive_datagram(int fd, datagram& into, bool peek = false);
-/// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then
-/// hangs up: `empty`, and the hub's send fails, now or later.
+/// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then hangs up:
+/// `empty`, and the hub's send fails, now or later.
 receive_status await_datagram(int fd, datagram& into);
 
 }  // namespace cloister::internal

@@ -132,8 +132,7 @@ void hub::round() {
 std::int64_t hub::next_timer(std::int64_t now) const {
   std::int64_t next = -1;
   const auto at = [&](std::int64_t when) { next = next < 0 ? when : std::min(next, when); };
-  // A process that was stopped may have swallowed a wake-up: somebody else must look. One process alone cannot. And pins go by
-  // looking.
+  // A process that was stopped may have swallowed a wake-up: somebody else must look. One process alone cannot. And pins go by looking.
   if ((objects_.wants_look() && (members_.size() > 1 || objects_.pins() > 0)) || !notices_.empty() || adopted_left_)
     at(next_look_ > 0 ? next_look_ : now + look_interval_ns);
   for (const auto& [incarnation, m] : members_) {
@@ -166,8 +165,8 @@ void hub::on_timer(std::int64_t now) {
 
 void hub::read_requests(member& from, bool to_the_end) {
   datagram d;
-  // A wild process must not keep the hub: the rest waits for the next round. The socket's buffer holds fewer than 512 datagrams
-  // (see socket_pair), so that many include everything that was sent before this call.
+  // A wild process must not keep the hub: the rest waits for the next round. The socket's buffer holds fewer than 512 datagrams (see
+  // socket_pair), so that many include everything that was sent before this call.
   for (int n = 0; from.control && n < (to_the_end ? 512 : 64); ++n) {
     const auto status = receive_datagram(from.control.get(), d);
     if (status == receive_status::empty) return;
@@ -198,8 +197,7 @@ void hub::drain_all() {
 void hub::control_ended(member& m) {
   m.control.reset();  // also leaves the epoll set
   if (m.identity.incarnation == 1 || !m.pidfd || m.pidfd_readable) return;
-  // End-of-file without an exit is suspicion, not proof (it may have exec'd, or closed the descriptor): make sure, then wait for
-  // the proof.
+  // End-of-file without an exit is suspicion, not proof (it may have exec'd, or closed the descriptor): make sure, then wait for the proof.
   static_cast<void>(::syscall(SYS_pidfd_send_signal, m.pidfd.get(), SIGKILL, nullptr, 0));
 }
 
@@ -234,8 +232,8 @@ bool hub::try_redeem(std::uint32_t by, const redeem_pin& what, owned_fd& to, boo
   return true;
 }
 
-// A pin was sent before its message was put, so if a token is not known yet, its pin waits in its sender's socket, or was never
-// sent. One pass a round, so that nobody who asks again and again keeps the hub here.
+// A pin was sent before its message was put, so if a token is not known yet, its pin waits in its sender's socket, or was never sent.
+// One pass a round, so that nobody who asks again and again keeps the hub here.
 void hub::answer_unknown_pins() {
   if (unknown_pins_.empty()) return;
   auto asked = std::exchange(unknown_pins_, {});

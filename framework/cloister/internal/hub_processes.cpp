@@ -35,8 +35,7 @@ int send_signal(const owned_fd& pidfd, int signal) noexcept {
   return pidfd ? static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)) : -1;
 }
 
-// The status of a process that somebody else has reaped, from kernels that keep it (6.15). Layout: linux/pidfd.h,
-// PIDFD_INFO_SIZE_VER0.
+// The status of a process that somebody else has reaped, from kernels that keep it (6.15). Layout: linux/pidfd.h, PIDFD_INFO_SIZE_VER0.
 std::optional<int> status_by_kernel(const owned_fd& pidfd) noexcept {
   struct {
     std::uint64_t mask, cgroup;
@@ -221,8 +220,8 @@ void hub::launcher_ended() {
     launcher_pid_ = 0;
   }
   adopts_ = true;
-  // Starts under way: whoever said hello is running, and the kernel told who it is. The others are started again: should one of
-  // them have been forked after all, its hello finds no reader and it ends without having run anything.
+  // Starts under way: whoever said hello is running, and the kernel told who it is. The others are started again: should one of them
+  // have been forked after all, its hello finds no reader and it ends without having run anything.
   for (auto& [incarnation, pending] : launching_) {
     const auto found = members_.find(incarnation);
     if (found == members_.end()) continue;
@@ -475,8 +474,8 @@ void hub::end_strays_of(std::uint32_t incarnation) {
   }
 }
 
-// Children of the first process that are no members: what a launcher that ended, or a process that forked itself, left behind. They
-// carry their origin's tag (whatever the program itself forked does not). Zombies are reaped, the others end with their origin.
+// Children of the first process that are no members: what a launcher that ended, or a process that forked itself, left behind. They carry
+// their origin's tag (whatever the program itself forked does not). Zombies are reaped, the others end with their origin.
 void hub::look_at_adopted(bool all) {
   adopted_left_ = false;
   DIR* tasks = ::opendir("/proc/self/task");

@@ -182,8 +182,8 @@ void report_strays(const launcher_context& context) noexcept {
   });
 }
 
-// Threads that a program starts before its node are in an executed launcher, too, and the locks that they hold would be held for
-// ever in a process forked from here. (The directory has a link for each thread, and two; ThreadSanitizer has a thread of its own.)
+// Threads that a program starts before its node are in an executed launcher, too, and the locks that they hold would be held for ever in
+// a process forked from here. (The directory has a link for each thread, and two; ThreadSanitizer has a thread of its own.)
 bool has_threads() noexcept {
 #ifdef CLOISTER_TSAN
   constexpr nlink_t alone = 4;
@@ -250,8 +250,8 @@ void launcher_main(const launcher_context& context) {
   static_cast<void>(::prctl(PR_SET_CHILD_SUBREAPER, 1));
   children_list = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
   for (const int signal : {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU}) ::signal(signal, SIG_IGN);
-  // A handler and an eventfd, no signalfd: if the program starts threads before its node, an executed launcher has them too, and
-  // one of them may be given the signal. (An inherited SIG_IGN would destroy exit statuses.)
+  // A handler and an eventfd, no signalfd: if the program starts threads before its node, an executed launcher has them too, and one
+  // of them may be given the signal. (An inherited SIG_IGN would destroy exit statuses.)
   child_ended = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   struct sigaction on_child {};
   on_child.sa_handler = on_child_ended;

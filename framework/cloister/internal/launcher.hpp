@@ -2,10 +2,10 @@
 // The launcher: a small single-threaded process that forks new processes and reaps them, so that nothing ever forks a process
 // that has threads, and nothing is ever a zombie.
 //
-// Forked by `node` before any thread exists; executed anew if threads were there already, or if it died. Should it have threads
-// then, because the program starts them before its node, it executes every process. It reads launch requests from the hub and
-// writes reports. In its loop, and between fork and exec or child_main, it calls async-signal-safe functions only: it never
-// allocates. On end-of-file of its socket (the first process is gone) it kills its children until none is left.
+// Forked by `node` before any thread exists; executed anew if threads were there already, or if it died. Should it have threads then,
+// because the program starts them before its node, it executes every process. It reads launch
+// requests from the hub and writes reports. In its loop, and between fork and exec or child_main, it calls async-signal-safe functions
+// only: it never allocates. On end-of-file of its socket (the first process is gone) it kills its children until none is left.
 #pragma once
 
 #include <cloister/fd.hpp>
@@ -31,8 +31,8 @@ struct launcher_context {
 /// Throws `failure{not_started}`. Returns its pid.
 pid_t execute_launcher(const launcher_context& context);
 
-/// In a launcher to be, before launcher_main: whatever may allocate. Runs the hooks; one that throws ends the process, for nothing
-/// may get from here into the program's main.
+/// In a launcher to be, before launcher_main: whatever may allocate. Runs the hooks; one that throws ends the process, for nothing may
+/// get from here into the program's main.
 void prepare_launcher(std::span<void (*const)()> hooks) noexcept;
 
 /// Called first by `node`: if this process was executed to be a launcher or a started process, becomes it and does not return.

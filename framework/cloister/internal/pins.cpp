@@ -2,9 +2,9 @@
 // Handles inside messages. The sender pins before it puts; the receiver redeems before it frees the message. A pin lives
 // while its message can still be read, which the hub sees in the carrier itself: there is no message that could be lost.
 //
-// Who dies where: sender after pin, before put: its pin is never placed, and goes when all that was readable at its death is
-// consumed. Sender after put, before `placed`: the same, and the message may be redeemed until then. Receiver after taking, before
-// redeeming or freeing: the message goes back, the pin is still there. Receiver after redeeming: it is a holder, and leaves as one.
+// Who dies where: sender after pin, before put: its pin is never placed, and goes when all that was readable at its death is consumed.
+// Sender after put, before `placed`: the same, and the message may be redeemed until then. Receiver after taking, before redeeming
+// or freeing: the message goes back, the pin is still there. Receiver after redeeming: it is a holder, and leaves as one.
 #include <cloister/internal/registry_record.hpp>
 
 #include <algorithm>

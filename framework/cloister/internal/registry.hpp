@@ -54,8 +54,7 @@ class registry {
   void pin(std::uint32_t by, const pin_handles& request, std::vector<owned_fd>& fds);
   void place(std::uint32_t by, const place_pins& request);
   void cancel(std::uint32_t by, const cancel_pins& request);
-  /// What the token names, and a descriptor for the receiver. An object is the receiver's only once `hold` says so: when it was
-  /// told.
+  /// What the token names, and a descriptor for the receiver. An object is the receiver's only once `hold` says so: when it was told.
   struct redemption {
     object_ref ref;
     owned_fd descriptor;
@@ -67,8 +66,7 @@ class registry {
 
   /// Repairs and releases everything the dead had; for all of them at once.
   void bury(std::span<const dead_process> dead);
-  /// Every 250 ms: wakes sleepers whose wake-up a stopped process may have swallowed. Every second: forgets pins of consumed
-  /// messages.
+  /// Every 250 ms: wakes sleepers whose wake-up a stopped process may have swallowed. Every second: forgets pins of consumed messages.
   void look();
   bool wants_look() const noexcept { return !objects_.empty(); }
   std::size_t pins() const noexcept { return pin_count_; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A short text made of words and numbers where only async-signal-safe calls may run: in the launcher, and after a fork. (snprintf
-// is none.) Owner: one thread. Never allocates; what does not fit is cut off.
+// A short text made of words and numbers where only async-signal-safe calls may run: in the launcher, and after a fork. (snprintf is
+// none.) Owner: one thread. Never allocates; what does not fit is cut off.
 #pragma once
 
 #include <cstddef>
