@@ -80,6 +80,21 @@ TEST_CASE("bytes are received into a buffer; one too small is an error that lose
   REQUIRE(mine.recv().size() == 10);
 }
 
+TEST_CASE("bytes that are no message are an error of one receive, and not in the way of the next") {
+  auto [mine, theirs] = pipe<bytes>(*here);
+  const auto send = [&](const bytes& what) {
+    auto& pipe = detail::object_of(theirs.handle());
+    REQUIRE(detail::send_bytes(pipe, theirs.handle().role() - detail::end_a, what, 1s));
+  };
+  send({std::byte{200}, std::byte{1}});              // a length without its bytes
+  send({std::byte{1}, std::byte{7}, std::byte{8}});  // a byte too many
+  theirs.send_bytes(bytes(3, std::byte{7}));
+  bytes buffer(10);
+  REQUIRE(mine.recv_into(buffer, 1s) == errc::undecodable);
+  REQUIRE(mine.recv_into(buffer, 1s) == errc::undecodable);
+  REQUIRE(mine.recv_into(buffer, 1s).value() == 3);
+}
+
 TEST_CASE("one way goes one way") {
   const auto method = GENERATE(start_method::forkserver, start_method::spawn, start_method::fork);
   auto [in, out] = one_way<int>(*here);

@@ -216,8 +216,8 @@ result<std::size_t> pipe_end<Send, Recv>::recv_into(std::span<std::byte> buffer,
     const auto* const from = bytes.take(size, "std::vector<std::byte>");
     bytes.finish();
     if (size > buffer.size())
-      return {errc::too_large, "pipe '" + name() + "' recv_into: the message has " + std::to_string(size) +
-                                   " bytes, the buffer " + std::to_string(buffer.size())};
+      return {errc::too_large, "pipe '" + name() + "' recv_into: the message has " + std::to_string(size) + " bytes, the buffer " +
+                                   std::to_string(buffer.size())};
     std::copy_n(from, size, buffer.data());
     message->consume();
     return size;
@@ -229,7 +229,8 @@ result<std::size_t> pipe_end<Send, Recv>::recv_into(std::span<std::byte> buffer,
 
 template <class Send, class Recv>
 struct codec<pipe_end<Send, Recv>> {
-  using element = std::pair<std::conditional_t<detail::exists<Send>, Send, std::monostate>, std::conditional_t<detail::exists<Recv>, Recv, std::monostate>>;
+  using element = std::pair<std::conditional_t<detail::exists<Send>, Send, std::monostate>,
+                            std::conditional_t<detail::exists<Recv>, Recv, std::monostate>>;
   static constexpr std::uint64_t fingerprint =
       0x70'69'70'65'00ULL + (std::is_void_v<Send> ? 1 : 0) + (std::is_void_v<Recv> ? 2 : 0);
   static void put(encoder& out, const pipe_end<Send, Recv>& end) {

@@ -60,7 +60,9 @@ result<void> send_encoded(attachment& carrier, const T& value, Send send) {
     outgoing message(carrier);
     message.out().value(value);
     return send(message);
-  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) { return {errc::no_memory, "no memory"}; }
+  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
+    return {errc::no_memory, "no memory"};
+  }
 }
 
 /// The handles of one message that has been taken.
