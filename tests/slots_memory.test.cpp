@@ -23,13 +23,14 @@ lease_token large_lease(slots& q) {
 
 }  // namespace
 
-void* operator new(std::size_t bytes) {
+// Not inlined, or GCC takes the pair apart and finds half of it wrong.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   if (void* const at = refusing ? nullptr : std::malloc(bytes)) return at;
   throw std::bad_alloc();
 }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return refusing ? nullptr : std::malloc(bytes); }
-void operator delete(void* at) noexcept { std::free(at); }
-void operator delete(void* at, std::size_t) noexcept { std::free(at); }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return refusing ? nullptr : std::malloc(bytes); }
+[[gnu::noinline]] void operator delete(void* at) noexcept { std::free(at); }
+[[gnu::noinline]] void operator delete(void* at, std::size_t) noexcept { std::free(at); }
 
 TEST_CASE("slots: a lease of a large message is acknowledged without memory") {
   auto q = make();
