@@ -103,6 +103,18 @@ std::vector<std::string> open_names(pid_t pid) {
 
 }  // namespace
 
+TEST_CASE("the hub sleeps after a death, though a process that the program forked has a copy of the dead one's socket") {
+  process p{here(), sleep_long};
+  harness::child copy([] {
+    for (;;) ::pause();
+  });
+  p.kill();
+  CHECK(p.join().signal() == SIGKILL);
+  const auto hub = hub_thread();
+  REQUIRE(hub > 0);
+  CHECK(harness::eventually([&] { return harness::asleep(hub); }));
+}
+
 TEST_CASE("promise 32: when the first process is killed, its children, grandchildren and stray daemons end") {
   const std::string scenario = GENERATE("tree", "tree-spawn", "tree-fork");
   INFO(scenario);

@@ -35,6 +35,15 @@ std::size_t count_descriptors(pid_t pid) {
   return n;
 }
 
+pid_t hub_thread() {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream comm(entry.path() / "comm");
+    std::string name;
+    if (std::getline(comm, name) && name == "cloister hub") return std::atoi(entry.path().filename().c_str());
+  }
+  return 0;
+}
+
 std::vector<pid_t> session_members(pid_t sid) {
   std::vector<pid_t> all;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {

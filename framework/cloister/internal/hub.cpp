@@ -78,6 +78,11 @@ void hub::watch(int fd, std::uint64_t what) {
   static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event));
 }
 
+void hub::unwatch(owned_fd& fd) noexcept {
+  if (fd) static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd.get(), nullptr));
+  fd.reset();
+}
+
 void hub::run() {
   while (!leaving_ || members_.size() != 1) {
     try {
@@ -184,7 +189,7 @@ void hub::read_requests(member& from, bool to_the_end) {
       log_line(from, std::string("killed: ") + f.what());
       signal(from, SIGKILL, 0);
       if (from.identity.incarnation != 1)
-        from.control.reset();  // where its launch is not reported yet, `launched` kills it for that
+        unwatch(from.control);  // where its launch is not reported yet, `launched` kills it for that
       return;
     }
   }
@@ -195,7 +200,7 @@ void hub::drain_all() {
 }
 
 void hub::control_ended(member& m) {
-  m.control.reset();  // also leaves the epoll set
+  unwatch(m.control);
   if (m.identity.incarnation == 1 || !m.pidfd || m.pidfd_readable) return;
   // End-of-file without an exit is suspicion, not proof (it may have exec'd, or closed the descriptor): make sure, then wait for the proof.
   static_cast<void>(::syscall(SYS_pidfd_send_signal, m.pidfd.get(), SIGKILL, nullptr, 0));

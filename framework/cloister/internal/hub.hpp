@@ -130,6 +130,8 @@ class hub {
   void log_line(const member& m, const std::string& what) const;
   std::uint16_t free_actor();
   void watch(int fd, std::uint64_t key);
+  /// Closes it, and takes it out of the epoll set: it stays there while a process that the first one forked has a copy.
+  void unwatch(owned_fd& fd) noexcept;
 
   // constant after construction
   const launcher_context context_;

@@ -210,7 +210,7 @@ void hub::read_reports() {
 }
 
 void hub::launcher_ended() {
-  launcher_.reset();
+  unwatch(launcher_);
   launcher_kill_at_ = 0;
   if (launcher_pid_ > 0) {
     int status = 0;
@@ -245,6 +245,7 @@ void hub::launcher_ended() {
     try {
       auto [ours, theirs] = socket_pair(true);
       static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
+      unwatch(m.control);
       m.control = std::move(ours);
       pending.fds[0] = std::move(theirs);
       watch(m.control.get(), event_key(event_source::control, incarnation));
@@ -286,6 +287,7 @@ void hub::start_failed(member& m, errc code, const std::string& text) {
     static_cast<void>(send_datagram(channel.get(), encode(exit_message{refused{code, text}}), {}, false));
   const dead_process dead{m.identity.incarnation, m.identity.actor, exit_status{}};
   objects_.bury(std::span(&dead, 1));
+  unwatch(m.control);
   free_actors_.push_back(m.identity.actor);
   members_.erase(m.identity.incarnation);
 }
