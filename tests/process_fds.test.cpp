@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -138,6 +139,26 @@ TEST_CASE("with no descriptor left a start is a clear error, loses nothing, and 
   CHECK(mine.recv() == 2);
   process q{here(), by(how), [] {}};
   CHECK(q.join().success());
+}
+
+TEST_CASE("a forked process for which the hub has no descriptor left is ended, and that is heard") {
+  static bool none_left = false;
+  static rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  ::pthread_atfork(
+      nullptr,
+      [] {                                      // in the parent: the hub has not heard of the child yet
+        const rlimit none{3, before.rlim_max};  // poll wants room for what it waits for
+        if (none_left) ::setrlimit(RLIMIT_NOFILE, &none);
+      },
+      nullptr);
+  none_left = true;
+  process p = process::fork(here(), sleep_long);
+  none_left = false;
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  const auto exit = p.join(20s);
+  REQUIRE(exit);
+  CHECK(exit->signal() == SIGKILL);
 }
 
 TEST_CASE("a child with no descriptor left gets a clear error and recovers") {

@@ -13,6 +13,8 @@
 #include <mutex>
 
 #include <poll.h>
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -236,6 +238,23 @@ TEST_CASE("process::fork inherits neither faults, nor blocked signals, nor messa
   p.terminate();
   CHECK(p.join(20s).value().signal() == SIGTERM);
   CHECK_NOTHROW(jobs.task_done());
+}
+
+TEST_CASE("a program that ignores SIGCHLD hears of the end of what it forks, though nobody can say how it ended") {
+  ::signal(SIGCHLD, SIG_IGN);
+  // The child runs to its end, and the kernel forgets it, before the hub reads its hello.
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(::sched_getcpu(), &one);
+  const auto hub = hub_thread();
+  for (const pid_t thread : {0, hub}) REQUIRE(::sched_setaffinity(thread, sizeof one, &one) == 0);
+  REQUIRE(::setpriority(PRIO_PROCESS, static_cast<id_t>(hub), 19) == 0);
+  for (int i = 0; i < 5; ++i) {
+    process p = process::fork(here(), [] {});
+    const auto exit = p.join(20s);
+    REQUIRE(exit);
+    CHECK((exit->success() || !exit->known()));
+  }
 }
 
 TEST_CASE("a process that ends before its body can run has not succeeded") {

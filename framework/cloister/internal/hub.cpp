@@ -23,6 +23,7 @@ namespace cloister::internal {
 namespace {
 
 constexpr std::int64_t look_interval_ns = 250'000'000;
+constexpr std::int64_t unwatched_interval_ns = 20'000'000;
 
 }  // namespace
 
@@ -143,6 +144,7 @@ std::int64_t hub::next_timer(std::int64_t now) const {
   for (const auto& [incarnation, m] : members_) {
     if (m->kill_at > 0) at(m->kill_at);
     if (m->pidfd_readable) at(m->dead_since + status_patience_ns);
+    else if (m->unwatched) at(now + unwatched_interval_ns);
   }
   if (launcher_kill_at_ > 0) at(launcher_kill_at_);
   return next;
@@ -274,7 +276,7 @@ void hub::act(member& from, request& what, datagram& d) {
       from.said_hello = true;
       from.pid = d.pid;
       h.strays_.erase(d.pid);
-      if (from.forked) h.launched(from, d.pid, owned_fd(static_cast<int>(::syscall(SYS_pidfd_open, d.pid, 0))));
+      if (from.forked) h.runs(from, d.pid);
     }
     void operator()(signal_process& r) {
       const auto to = h.members_.find(r.incarnation);

@@ -64,6 +64,7 @@ class hub {
     pid_t pid = 0;
     owned_fd pidfd, control;
     bool pidfd_readable = false;
+    bool unwatched = false;       // there was no descriptor for it: killed, and asked for by its number until it is gone
     std::int64_t dead_since = 0;  // when the pidfd became readable; the status may take a moment longer
     std::optional<int> wait_status;
     std::optional<last_words> words;
@@ -109,7 +110,8 @@ class hub {
   void fail_launches(errc code, const std::string& text);
   void read_reports();
   void launcher_ended();
-  void launched(member& m, pid_t pid, owned_fd pidfd);
+  void launched(member& m, pid_t pid, owned_fd pidfd, bool reaped = false);
+  void runs(member& m, pid_t pid);  // the same, of a process that has said so itself
   void start_failed(member& m, errc code, const std::string& text);
   std::uint32_t origin_of(pid_t pid) const noexcept;  // the incarnation in this node; 0: none
   void stray(pid_t pid);
@@ -120,6 +122,7 @@ class hub {
   void ask_to_end(member& m);
   void note_pidfd(member& m);
   void reap_here(member& m);
+  void look_at_unwatched(member& m);
   void bury_the_dead();
   exit_status status_of(const member& m) const;
   exit_status past_exit(std::uint32_t incarnation) const;

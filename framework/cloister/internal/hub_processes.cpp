@@ -228,7 +228,7 @@ void hub::launcher_ended() {
     auto& m = *found->second;
     read_requests(m, true);
     if (m.said_hello) {
-      launched(m, m.pid, owned_fd(static_cast<int>(::syscall(SYS_pidfd_open, m.pid, 0))));
+      runs(m, m.pid);
       continue;
     }
     static_cast<void>(::shutdown(m.control.get(), SHUT_RD));
@@ -255,14 +255,20 @@ void hub::launcher_ended() {
   launching_.clear();
 }
 
-void hub::launched(member& m, pid_t pid, owned_fd pidfd) {
+void hub::runs(member& m, pid_t pid) {
+  owned_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const bool reaped = !pidfd && errno == ESRCH;  // at once, by a program that ignores SIGCHLD or waits for any child
+  launched(m, pid, std::move(pidfd), reaped);
+}
+
+void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
   m.pid = pid;
   m.pidfd = std::move(pidfd);
   by_pid_[pid] = m.identity.incarnation;
   if (m.forked && m.identity.parent == 1) adopts_ = true;
   if (m.pidfd) watch(m.pidfd.get(), event_key(event_source::pidfd, m.identity.incarnation));
   exit_message word = started{m.identity.incarnation, pid};
-  if (!m.pidfd && !m.forked)
+  if (!m.pidfd && !reaped && !m.forked)
     word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
   const bool told = !m.exit_channels.empty() && send_datagram(m.exit_channels.front().get(), encode(word), {}, false);
   log_line(m, "started");
@@ -270,10 +276,11 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd) {
     m.wait_status = early->second;
     early_status_.erase(early);
   }
-  if (!m.pidfd) {  // no descriptor for the proof: it cannot be watched, so it cannot run
-    if (!m.wait_status) ::kill(pid, SIGKILL);
-    m.asked_to_end = true;
-    if (m.wait_status) note_pidfd(m);
+  if (m.wait_status || reaped) {
+    note_pidfd(m);
+  } else if (!m.pidfd) {  // no descriptor for the proof: it cannot be watched, so it cannot run
+    ::kill(pid, SIGKILL);
+    m.asked_to_end = m.unwatched = true;
   }
   if (!m.control) send_signal(m.pidfd, SIGKILL);         // its socket ended already
   if (!told || !members_.contains(m.identity.parent)) {  // its starter died meanwhile, or gave up
@@ -359,6 +366,13 @@ void hub::reap_here(member& m) {
   }
 }
 
+void hub::look_at_unwatched(member& m) {
+  int status = 0;
+  const pid_t ended = ::waitpid(m.pid, &status, WNOHANG);  // ours, if its launcher is dead or it was forked by us
+  if (ended == m.pid) m.wait_status = status;
+  if (ended == m.pid || (ended < 0 && ::kill(m.pid, 0) != 0 && errno == ESRCH)) note_pidfd(m);
+}
+
 exit_status hub::status_of(const member& m) const {
   if (m.wait_status) {
     const int s = *m.wait_status;
@@ -377,6 +391,7 @@ void hub::bury_the_dead() {
   for (auto& [incarnation, m] : members_) {
     if (m->forked && !m->control && !m->said_hello)
       unborn.push_back(m.get());  // was to be forked by its parent, and never said hello
+    if (m->unwatched && !m->pidfd_readable) look_at_unwatched(*m);
     if (!m->pidfd_readable) continue;
     if (!m->wait_status) reap_here(*m);
     if (m->wait_status || now >= m->dead_since + status_patience_ns) gone.push_back(m.get());
