@@ -5,6 +5,7 @@
 #include <csignal>
 #include <fstream>
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 using namespace cloister;
@@ -72,6 +73,30 @@ TEST_CASE("a launcher that is sent SIGINT or SIGTERM goes on, and so do its chil
   go.put(1);
   CHECK(back.get() == 2);
   CHECK(p.join().success());
+}
+
+TEST_CASE("a start whose request does not fit into the launcher's socket fails alone") {
+  process p{here(), sleep_long};
+  const pid_t old = launcher();
+  // The sockets of this process are the hub's too. A request to the hub has room.
+  for (int fd = 3; fd < 100; ++fd) {
+    int room = 0;
+    socklen_t size = sizeof room;
+    if (::getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && room != 256 * 1024)
+      ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(room = 1), sizeof room);
+  }
+  try {
+    process large{here(), {.name = "large", .env = {{"TEST_LARGE", std::string(20'000, 'x')}}}, [] {}};
+    FAIL("it was started");
+  } catch (const failure& f) {
+    CHECK(f.code() == errc::too_large);
+    CHECK_THAT(f.what(), Catch::Contains("process 'large' start: "));
+  }
+  CHECK(launcher() == old);
+  CHECK(p.is_alive());
+  process small{here(), [] {}};
+  CHECK(small.join().success());
+  p.kill();
 }
 
 TEST_CASE("the launcher is killed again and again while processes start: each start succeeds or says so", "[deadline:120]") {

@@ -139,17 +139,20 @@ void hub::pump_launches() {
     for (const auto& fd : pending.fds) fds.push_back(fd.get());
     if (!send_datagram(launcher_.get(), pending.bytes, fds, false)) {
       const int why = errno;
-      to_launch_.push_front(std::move(pending));
-      if (why == EAGAIN || (why == ETOOMANYREFS && !launching_.empty())) return;  // when a report has come, again
-      if (why == ETOOMANYREFS) {
-        start_failed(*members_.at(to_launch_.front().incarnation), errc::no_descriptors,
-                     "process start: too many descriptors are under way");
-        to_launch_.pop_front();
-        continue;
+      const auto refuse = [&](errc code, const std::string& text) {
+        auto& m = *members_.at(pending.incarnation);
+        start_failed(m, code, "process '" + m.name + "' start: " + text);
+      };
+      const bool later = why == EAGAIN || (why == ETOOMANYREFS && !launching_.empty());  // when a report has come
+      if (why == ETOOMANYREFS && !later) refuse(errc::no_descriptors, "too many descriptors are under way");
+      else if (why == ENOMEM || why == ENOBUFS) refuse(errc::no_memory, "no memory for the request to the launcher");
+      else if (why == EMSGSIZE) refuse(errc::too_large, "the request to the launcher does not fit into its socket");
+      else if (!later && ++pending.tries == most_tries) refuse(errc::not_started, "the launcher ends again and again");
+      else {
+        to_launch_.push_front(std::move(pending));
+        if (later) return;
+        launcher_ended();
       }
-      read_reports();  // to their end: what it said before it ended still counts
-      if (launcher_) launcher_ended();
-      continue;
     }
     launching_.emplace(pending.incarnation, std::move(pending));
   }
@@ -210,15 +213,17 @@ void hub::read_reports() {
 }
 
 void hub::launcher_ended() {
-  unwatch(launcher_);
   launcher_kill_at_ = 0;
   if (launcher_pid_ > 0) {
-    int status = 0;
+    // Dead before its socket is closed: at its end a living one would end every process that it started.
     ::kill(launcher_pid_, SIGKILL);
-    ::waitpid(launcher_pid_, &status, 0);
-    if (!shutting_down_) detail::log(log_level::info, "the launcher ended: the next start revives it");
+    ::waitpid(launcher_pid_, nullptr, 0);
     launcher_pid_ = 0;
+    if (!shutting_down_) detail::log(log_level::info, "the launcher ended: the next start revives it");
+    read_reports();           // what it said before it ended still counts
+    if (!launcher_) return;  // the end of its socket: this has been done
   }
+  unwatch(launcher_);
   adopts_ = true;
   // Starts under way: whoever said hello is running, and the kernel told who it is. The others are started again: should one of them
   // have been forked after all, its hello finds no reader and it ends without having run anything.
