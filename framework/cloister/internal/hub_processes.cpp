@@ -239,8 +239,11 @@ void hub::launcher_ended() {
     static_cast<void>(::shutdown(m.control.get(), SHUT_RD));
     read_requests(m, true);
     if (m.said_hello) {  // in between: it runs, but cannot be heard
-      ::kill(m.pid, SIGKILL);
-      start_failed(m, errc::not_started, "process '" + m.name + "' start: the launcher ended meanwhile");
+      const refused why{errc::not_started, "process '" + m.name + "' start: the launcher ended meanwhile"};
+      static_cast<void>(send_datagram(m.exit_channels.front().get(), encode(exit_message{why}), {}, false));
+      unwatch(m.control);
+      m.asked_to_end = true;
+      runs(m, m.pid);  // which ends it, for it has no socket; it is buried when it is dead
       continue;
     }
     if (++pending.tries == most_tries) {
