@@ -98,6 +98,10 @@ void hub::start(member& by, start_process& what, datagram& d) {
                   title + "more handles and descriptors than " + std::to_string(max_descriptors) + " among its arguments");
 
   pending_start pending;
+  const auto fail = [&](errc code, const std::string& text) {
+    if (pending.incarnation == 0) return refuse(code, text);
+    start_failed(*members_.at(pending.incarnation), code, text);
+  };
   try {
     auto [ours, theirs] = socket_pair(true);
     static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
@@ -107,12 +111,15 @@ void hub::start(member& by, start_process& what, datagram& d) {
       pending.fds.push_back(objects_.memory_of(ref.object));
       if (!pending.fds.back()) throw failure(errc::no_descriptors, title + "the node's first process has no descriptor left");
     }
+    std::vector<owned_fd> exit_channels;
+    exit_channels.reserve(1);
     auto& m = add_member(by, block);
-    block.name = m.name;
-    m.control = std::move(ours);
-    m.exit_channels.push_back(std::move(exit_channel));
-    for (const auto& ref : block.objects) objects_.give(by.identity.incarnation, m.identity.incarnation, ref);
+    exit_channels.push_back(std::move(exit_channel));
+    m.exit_channels = std::move(exit_channels);
     pending.incarnation = m.identity.incarnation;
+    m.control = std::move(ours);
+    block.name = m.name;
+    for (const auto& ref : block.objects) objects_.give(by.identity.incarnation, m.identity.incarnation, ref);
     pending.method = static_cast<start_method>(block.method) == start_method::spawn ? launch_method::exec : launch_method::fork;
     const launch_header header{pending.incarnation, pending.method};
     const auto head = std::as_bytes(std::span(&header, 1));
@@ -120,13 +127,12 @@ void hub::start(member& by, start_process& what, datagram& d) {
     pending.bytes.assign(head.begin(), head.end());
     pending.bytes.insert(pending.bytes.end(), body.begin(), body.end());
     watch(m.control.get(), event_key(event_source::control, m.identity.incarnation));
-  } catch (const failure& f) { return refuse(f.code(), f.what()); }
-  if (pending.bytes.size() > max_datagram) {
-    start_failed(*members_.at(pending.incarnation), errc::too_large,
-                 title + "its name, directory and environment are longer than 40 KiB");
-    return;
+    if (pending.bytes.size() > max_datagram)
+      throw failure(errc::too_large, title + "its name, directory and environment are longer than 40 KiB");
+    to_launch_.push_back(std::move(pending));
+  } catch (const failure& f) { fail(f.code(), f.what()); } catch (const std::exception&) {
+    fail(errc::no_memory, "process start: no memory for it in the node's first process");
   }
-  to_launch_.push_back(std::move(pending));
 }
 
 void hub::pump_launches() {
@@ -325,7 +331,10 @@ void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
     objects_.copy_holds(by.identity.incarnation, m.identity.incarnation);
     watch(m.control.get(), event_key(event_source::control, m.identity.incarnation));
     answer_it(fork_grant{m.identity.incarnation, m.identity.actor}, theirs.get());
-  } catch (const failure& f) { answer_it(refused{f.code(), f.what()}); }
+  } catch (const failure& f) { answer_it(refused{f.code(), f.what()}); } catch (const std::exception&) {
+    // A member that was added has no socket, or one whose other end is closed now: it is buried unborn.
+    answer_it(refused{errc::no_memory, "process start: no memory for it in the node's first process"});
+  }
 }
 
 void hub::signal(member& m, int signal, std::int64_t grace_ns) {
