@@ -272,6 +272,17 @@ TEST_CASE("a process started by exec has all of a large environment") {
   CHECK(run.wait().success());
 }
 
+TEST_CASE("a node that cannot be made leaves nothing behind, and the next one can") {
+  const std::string where = GENERATE("thread", "identity");
+  program run({"fails-first", where});
+  CHECK(run.number(where == "thread" ? "not_started" : "no_memory") == 1);
+  CHECK(run.number("signals") == 0);
+  CHECK(run.number("files") == 64);
+  CHECK(run.number("children") == -1);
+  CHECK(run.number("exit") == 0);
+  CHECK(run.wait().success());
+}
+
 TEST_CASE("a preload hook that throws is a start that fails, and nothing of main runs twice") {
   program run({"bad-preload"});
   const auto text = run.rest();

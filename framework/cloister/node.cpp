@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace cloister {
@@ -66,13 +67,41 @@ void on_interrupt(int) {
   std::abort();
 }
 
+// The soft limit of open files, put back at the end, also of an attempt to make a node.
+struct raised_file_limit {
+  raised_file_limit() {
+    if (::getrlimit(RLIMIT_NOFILE, &before) != 0) before = {};
+  }
+  ~raised_file_limit() {
+    if (before.rlim_cur != 0) static_cast<void>(::setrlimit(RLIMIT_NOFILE, &before));
+  }
+  raised_file_limit(const raised_file_limit&) = delete;
+  raised_file_limit& operator=(const raised_file_limit&) = delete;
+  void raise() const {
+    rlimit raised = before;
+    raised.rlim_cur = raised.rlim_max;
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &raised));
+  }
+  rlimit before{};
+};
+
+// A launcher until a hub has it.
+struct new_launcher {
+  ~new_launcher() {
+    if (pid <= 0) return;
+    ::kill(pid, SIGKILL);  // it has started nothing yet
+    ::waitpid(pid, nullptr, 0);
+  }
+  pid_t pid = -1;
+};
+
 }  // namespace
 
 struct node::state {
+  raised_file_limit files;
   owned_fd life_write, life_read, executable;
   std::unique_ptr<internal::hub> hub;
   std::unique_ptr<detail::membership> self;
-  rlimit files{};
   bool handles_interrupt = false;
   int exceptions = std::uncaught_exceptions();
 };
@@ -103,19 +132,19 @@ node::node(int, char** argv, node_options options) : place(options.start) {
   s->life_write = owned_fd(life[1]);
   s->executable = owned_fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   if (!s->executable) throw failure(errc::not_started, std::string("node: /proc/self/exe: ") + std::strerror(errno));
-  if (::getrlimit(RLIMIT_NOFILE, &s->files) != 0) s->files = {};
 
   auto [hub_end, launcher_end] = internal::socket_pair();
-  internal::launcher_context context{launcher_end.get(), s->life_read.get(), s->executable.get(), argv, s->files.rlim_cur};
+  internal::launcher_context context{launcher_end.get(), s->life_read.get(), s->executable.get(), argv, s->files.before.rlim_cur};
   std::cout.flush();
   std::fflush(nullptr);
-  pid_t launcher = -1;
+  new_launcher launcher;
   if (other_threads()) {
-    launcher = internal::execute_launcher(context);
+    launcher.pid = internal::execute_launcher(context);
   } else {
-    launcher = ::fork();
-    if (launcher < 0) throw failure(errc::not_started, std::string("node: the launcher cannot be forked: ") + std::strerror(errno));
-    if (launcher == 0) {
+    launcher.pid = ::fork();
+    if (launcher.pid < 0)
+      throw failure(errc::not_started, std::string("node: the launcher cannot be forked: ") + std::strerror(errno));
+    if (launcher.pid == 0) {
       clear_faults();  // the first process's alone
       internal::prepare_launcher(options.preload);
       internal::launcher_main(context);  // closes what else is open, above all the first process's end of the life pipe
@@ -126,18 +155,16 @@ node::node(int, char** argv, node_options options) : place(options.start) {
 
   // A subreaper, so that children of a launcher that died can be reaped here; descriptors up to the hard limit.
   static_cast<void>(::prctl(PR_SET_CHILD_SUBREAPER, 1));
-  rlimit raised = s->files;
-  raised.rlim_cur = raised.rlim_max;
-  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &raised));
+  s->files.raise();
 
   auto [first_hub_end, first_end] = internal::socket_pair(true);
-  s->hub = std::make_unique<internal::hub>(std::move(hub_end), launcher, context, std::move(first_hub_end));
+  s->hub = std::make_unique<internal::hub>(std::move(hub_end), launcher.pid, context, std::move(first_hub_end));
+  launcher.pid = -1;
   detail::start_block self;
   self.name = "main";
   self.method = static_cast<std::uint8_t>(method_);
   s->self = std::make_unique<detail::membership>(detail::process_identity{1, 1, 0, 0}, std::move(self), std::move(first_end),
-                                                 owned_fd(s->life_read.get()));
-  static_cast<void>(s->life_read.release());  // the membership's now
+                                                 std::move(s->life_read));
   s->self->close_on_fork(s->life_write.get());
 
   struct sigaction before {};
@@ -161,7 +188,6 @@ node::~node() {
   interrupted_hub = nullptr;
   s.self.reset();
   s.hub.reset();
-  if (s.files.rlim_cur != 0) static_cast<void>(::setrlimit(RLIMIT_NOFILE, &s.files));
   if (s.handles_interrupt) {
     std::set_terminate(previous_terminate);
     ::signal(SIGINT, SIG_DFL);

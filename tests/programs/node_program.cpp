@@ -3,6 +3,7 @@
 // Its first lines run before the node: a process started by exec must not get beyond it.
 #include <cloister/cloister.hpp>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +13,10 @@
 #include <stdexcept>
 #include <thread>
 
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -240,12 +245,54 @@ void unwinding(const node& here) {
   } catch (const std::runtime_error&) { say("caught", 1); }
 }
 
+bool no_identity = false;
+
+// A node that cannot be made leaves nothing: no process, no blocked signal, no other limit. The next one is a node like any other.
+int fails_first(int argc, char** argv, const std::string& where) {
+  rlimit files{}, now{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = 64;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  pthread_attr_t usual, huge;
+  ::pthread_getattr_default_np(&usual);
+  ::pthread_getattr_default_np(&huge);
+  ::pthread_attr_setstacksize(&huge, std::size_t{1} << 47);
+  if (where == "thread") ::pthread_setattr_default_np(&huge);
+  no_identity = where == "identity";
+  try {
+    node here{argc, argv};
+  } catch (const failure& f) {
+    sigset_t blocked;
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    ::getrlimit(RLIMIT_NOFILE, &now);
+    say(std::string(to_string(f.code())), 1);
+    say("signals", sigismember(&blocked, SIGUSR1));
+    say("files", static_cast<long>(now.rlim_cur));
+    say("children", ::waitpid(-1, nullptr, WNOHANG));
+  }
+  no_identity = false;
+  ::pthread_setattr_default_np(&usual);
+  node here{argc, argv};
+  say("exit", process{here, [] {}}.join().code().value_or(-1));
+  return 0;
+}
+
 }  // namespace
+
+// Instead of the C library's: there may be no page for a process's identity.
+extern "C" int madvise(void* at, std::size_t bytes, int advice) noexcept {
+  if (advice == MADV_WIPEONFORK && no_identity) {
+    errno = ENOMEM;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_madvise, at, bytes, advice));
+}
 
 int main(int argc, char** argv) {
   if (::getenv("TEST_LEAVE_EARLY") != nullptr) return 0;
   const std::string what = argc > 1 ? argv[1] : "";
   scenario = what;
+  if (what == "fails-first") return fails_first(argc, argv, argv[2]);
   if (what == "own-child") return own_child(argc, argv);
   if (what == "threads") {
     std::thread([] {

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <system_error>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +25,18 @@ namespace {
 
 constexpr std::int64_t look_interval_ns = 250'000'000;
 constexpr std::int64_t unwatched_interval_ns = 20'000'000;
+
+struct signals_blocked {
+  signals_blocked() {
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  }
+  ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+  signals_blocked(const signals_blocked&) = delete;
+  signals_blocked& operator=(const signals_blocked&) = delete;
+  sigset_t before;
+};
 
 }  // namespace
 
@@ -52,15 +65,19 @@ hub::hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_
   members_.emplace(1, std::move(first));
 
   // Signals are the business of the program's own threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
+  const signals_blocked during_its_start;
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& e) { throw failure(errc::not_started, std::string("node: the hub's thread: ") + e.what()); }
   ::pthread_setname_np(thread_.native_handle(), "cloister hub");  // here, not in it: process::fork right after must see the name
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-hub::~hub() { join(); }
+hub::~hub() {
+  if (!thread_.joinable()) return;
+  abandoned_.store(true);
+  interrupt();
+  join();
+}
 
 void hub::join() {
   if (thread_.joinable()) thread_.join();
@@ -125,6 +142,7 @@ void hub::round() {
         std::uint64_t count = 0;
         static_cast<void>(!::read(wake_.get(), &count, sizeof count));
         if (interrupted_.exchange(false)) begin_shutdown(true);
+        if (abandoned_.load()) leaving_ = true;
         break;
       }
     }

@@ -39,6 +39,7 @@ class hub {
  public:
   /// `launcher`: its socket to the hub (may be empty: the first start executes one), its context for executing it again.
   hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_fd first_process);
+  /// If its thread still runs: ends all processes, and waits for them.
   ~hub();
   hub(const hub&) = delete;
   hub& operator=(const hub&) = delete;
@@ -165,6 +166,7 @@ class hub {
   std::int64_t launcher_kill_at_ = 0;  // 0: it owes nothing
   // any thread
   std::atomic<bool> interrupted_{false};
+  std::atomic<bool> abandoned_{false};  // by a node that could not be made after all
   std::thread thread_;
 };
 
