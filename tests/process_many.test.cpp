@@ -56,6 +56,25 @@ TEST_CASE("100 children end with 0, and 100 that are asked to end right after th
   CHECK(active_children().empty());
 }
 
+TEST_CASE("what a process left behind ends with it, also where its launcher has more children than one read tells") {
+  if (harness::sanitized) return;  // too much memory
+  std::vector<process> all;
+  for (int i = 0; i < 700; ++i) all.emplace_back(here(), sleep_long);
+  queue<pid_t> strays{here()};
+  process p{here(),
+            [](queue<pid_t> out) {
+              const pid_t stray = ::fork();
+              if (stray == 0) {
+                for (;;) ::pause();
+              }
+              out.put(stray);
+            },
+            strays};
+  CHECK(p.join().success());
+  CHECK(all_gone({strays.get()}));
+  for (auto& each : all) each.kill();
+}
+
 TEST_CASE("promise 33: join, is_alive and exit agree in all threads", "[deadline:240]") {
   // 8 threads join the same children at once; then each asks everything, and starts children of its own.
   constexpr int thread_count = 8;

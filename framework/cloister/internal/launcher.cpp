@@ -161,9 +161,11 @@ int children_list = -1;  // the kernel's list of this process's children, as tex
 template <class Visit>
 void for_each_child(Visit visit) noexcept {
   static char text[262144];
-  const auto n = ::pread(children_list, text, sizeof text, 0);
+  std::size_t n = 0;  // a read returns some hundred numbers at most, and may cut one in two
+  for (ssize_t got = 1; got > 0 && n < sizeof text; n += static_cast<std::size_t>(got > 0 ? got : 0))
+    got = ::pread(children_list, text + n, sizeof text - n, static_cast<off_t>(n));
   pid_t pid = 0;
-  for (ssize_t i = 0; i < n; ++i) {
+  for (std::size_t i = 0; i < n; ++i) {
     if (text[i] >= '0' && text[i] <= '9') {
       pid = pid * 10 + (text[i] - '0');
     } else if (pid > 0) {  // each number is followed by a blank
