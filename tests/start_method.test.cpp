@@ -283,6 +283,14 @@ TEST_CASE("a node that cannot be made leaves nothing behind, and the next one ca
   CHECK(run.wait().success());
 }
 
+TEST_CASE("a process started by exec can have more handles than half of the limit of open files, which it gets back") {
+  program run({"few-files"});
+  CHECK(run.number("exit") == 0);
+  CHECK(run.number("limit") == 256);
+  run.number("end");
+  CHECK(run.wait().success());
+}
+
 TEST_CASE("a preload hook that throws is a start that fails, and nothing of main runs twice") {
   program run({"bad-preload"});
   const auto text = run.rest();

@@ -245,6 +245,21 @@ void unwinding(const node& here) {
   } catch (const std::runtime_error&) { say("caught", 1); }
 }
 
+// More handles than half of the soft limit of open files.
+void few_files(const node& here) {
+  std::vector<queue<int>> all;
+  for (int i = 0; i < 150; ++i) all.emplace_back(here);
+  process a{here, {.start = start_method::spawn},
+            [](std::vector<queue<int>> in) {
+              rlimit files{};
+              ::getrlimit(RLIMIT_NOFILE, &files);
+              in.back().put(static_cast<int>(files.rlim_cur));
+            },
+            all};
+  say("exit", a.join().code().value_or(-1));
+  say("limit", all.back().try_get().value_or(0));
+}
+
 bool no_identity = false;
 
 // A node that cannot be made leaves nothing: no process, no blocked signal, no other limit. The next one is a node like any other.
@@ -294,6 +309,12 @@ int main(int argc, char** argv) {
   scenario = what;
   if (what == "fails-first") return fails_first(argc, argv, argv[2]);
   if (what == "own-child") return own_child(argc, argv);
+  if (what == "few-files") {
+    rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = 256;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   if (what == "threads") {
     std::thread([] {
       for (;;) {
@@ -324,6 +345,7 @@ int main(int argc, char** argv) {
   else if (what == "bad-preload") refuses(here);
   else if (what == "leaves-early") leaves_early(here);
   else if (what == "environment") environment(here);
+  else if (what == "few-files") few_files(here);
   else if (what == "uncaught") uncaught(here);
   else if (what == "unwinding") unwinding(here);
   else return 2;

@@ -86,6 +86,14 @@ std::vector<char*> child_environment;
   ::_exit(never_ran);
 }
 
+// Descriptors above the limit stay usable; those that this process opens itself count.
+void lower_file_limit(const launcher_context& context) noexcept {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || context.file_limit == 0) return;
+  files.rlim_cur = context.file_limit;
+  if (incoming_count + 64 < context.file_limit) static_cast<void>(::setrlimit(RLIMIT_NOFILE, &files));
+}
+
 // Runs in the forked child: executes the program, which finds its block and descriptors by the environment.
 [[noreturn]] void execute_child(const launcher_context& context, int block, std::size_t count) noexcept {
   // Descriptors become 10, 11, ...: duplicated above everything first, then down, and no longer close-on-exec.
@@ -106,6 +114,7 @@ std::vector<char*> child_environment;
   static safe_text variable;
   variable << role_variable << "=process:" << base << ":" << base + 1 << ":" << count << ":" << context.file_limit;
   child_environment.front() = variable.c_str();
+  lower_file_limit(context);  // only now: the copies above needed numbers beyond it
   ::syscall(SYS_execveat, program, "", context.argv, child_environment.data(), AT_EMPTY_PATH);
   fail_exec();
 }
@@ -126,12 +135,6 @@ void close_all_but(std::span<int> kept) noexcept {
   tag_process(incoming.header.incarnation);
   // A request to stop may come before there is a handler: it stays pending, also over an exec, until child_main lets it in.
   install_child_signals();
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && context.file_limit != 0) {
-    files.rlim_cur = context.file_limit;
-    // Descriptors above the limit stay usable; those that this process opens itself count.
-    if (incoming_count + 64 < context.file_limit) static_cast<void>(::setrlimit(RLIMIT_NOFILE, &files));
-  }
   if (incoming.header.method == launch_method::exec) {
     const int block = ::memfd_create("cloister start", MFD_CLOEXEC);
     if (block < 0 || ::write(block, incoming.block, incoming_size) != static_cast<ssize_t>(incoming_size)) fail_exec();
@@ -140,6 +143,7 @@ void close_all_but(std::span<int> kept) noexcept {
   std::array<int, max_descriptors + 1> kept{};
   *std::copy_n(incoming_fds.begin(), incoming_count, kept.begin()) = context.life;
   close_all_but(std::span(kept).first(incoming_count + 1));
+  lower_file_limit(context);
   // From there on this is an ordinary single-threaded process: it may allocate.
   child_main(std::span(incoming.block).first(incoming_size), std::span(incoming_fds).first(incoming_count), context.life);
 }
