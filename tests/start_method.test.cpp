@@ -125,9 +125,16 @@ TEST_CASE("a program whose file was deleted or replaced while it runs still star
   CHECK(run.wait().success());
 }
 
+TEST_CASE("code of a program that was linked without a build id has no name, and its start is refused") {
+  program run({}, {.executable = std::filesystem::path(program::path()).replace_filename("without_build_id").string()});
+  CHECK(run.rest().find("linked without a build id") != std::string::npos);
+  CHECK(run.wait().success());
+}
+
 TEST_CASE("code that is of another build, or no code, is not run, and the error says why") {
   const auto here_code = detail::locate_code(reinterpret_cast<const void*>(&report_method));
   CHECK(detail::find_code(here_code) == reinterpret_cast<const void*>(&report_method));
+  CHECK_THROWS_AS(detail::find_code({"", here_code.offset}), failure);
   auto other = here_code;
   other.build_id = "0123456789";
   CHECK_THROWS_WITH(detail::find_code(other), Catch::Contains("build id '0123456789'") && Catch::Contains("another build"));

@@ -77,13 +77,15 @@ code_ref locate_code(const void* code) {
   s.address = reinterpret_cast<std::uint64_t>(code);
   ::dl_iterate_phdr(visit, &s);
   if (!s.done) throw failure(errc::invalid, "process start: the body's code is in no module of this program");
+  if (s.found.build_id.empty())
+    throw failure(errc::invalid, "process start: the body's code is in a module that was linked without a build id (-Wl,--build-id)");
   return s.found;
 }
 
 const void* find_code(const code_ref& ref) {
   search s;
   s.ref = &ref;
-  ::dl_iterate_phdr(visit, &s);
+  if (!ref.build_id.empty()) ::dl_iterate_phdr(visit, &s);  // else any module without one would do
   if (!s.done)
     throw failure(errc::not_started,
                   "process start: the body's code (build id '" + ref.build_id +

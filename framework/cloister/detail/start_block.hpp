@@ -13,7 +13,7 @@ namespace cloister::detail {
 
 /// A place in the program's image that survives exec and address randomisation: a module, and an offset in its code.
 struct code_ref {
-  std::string build_id;  ///< of the module, as hexadecimal digits; empty if it was linked without one
+  std::string build_id;  ///< of the module, as hexadecimal digits; never empty
   std::uint64_t offset = 0;
 };
 
