@@ -91,10 +91,13 @@ TEST_CASE("promise 18: a program that has threads before its node has its proces
   CHECK(run.wait().success());
 }
 
-TEST_CASE("a launcher that was executed runs the preload hooks again") {
+TEST_CASE("a launcher that was executed runs the preload hooks again, and has environment, directory and umask of the node's begin") {
   program run({"revived"});
   const pid_t first = run.number("launcher");
   CHECK(run.number("launcher") != first);
+  CHECK(run.number("late") == 0);
+  CHECK(run.number("directory") == 1);
+  CHECK(run.number("umask") == 1);
   run.number("end");
   CHECK(run.wait().success());
 }

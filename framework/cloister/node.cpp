@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <fstream>
 #include <iostream>
 
 #include <dirent.h>
@@ -23,6 +24,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern char** environ;
 
 namespace cloister {
 namespace {
@@ -85,6 +88,27 @@ struct raised_file_limit {
   rlimit before{};
 };
 
+// The environment as it is now, for whoever executes a launcher later.
+struct kept_environment {
+  kept_environment() {
+    for (char** entry = environ; *entry != nullptr; ++entry) texts.emplace_back(*entry);
+    for (auto& text : texts) entries.push_back(text.data());
+    entries.push_back(nullptr);
+  }
+  std::vector<std::string> texts;
+  std::vector<char*> entries;
+};
+
+// umask(2) tells it only by changing it.
+unsigned file_mask() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    unsigned mask = 0;
+    if (word == "Umask:" && status >> std::oct >> mask) return mask;
+  }
+  return 022;
+}
+
 // A launcher until a hub has it.
 struct new_launcher {
   ~new_launcher() {
@@ -99,7 +123,8 @@ struct new_launcher {
 
 struct node::state {
   raised_file_limit files;
-  owned_fd life_write, life_read, executable;
+  kept_environment environment;
+  owned_fd life_write, life_read, executable, directory;
   std::unique_ptr<internal::hub> hub;
   std::unique_ptr<detail::membership> self;
   bool handles_interrupt = false;
@@ -131,10 +156,12 @@ node::node(int, char** argv, node_options options) : place(options.start) {
   s->life_read = owned_fd(life[0]);
   s->life_write = owned_fd(life[1]);
   s->executable = owned_fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  s->directory = owned_fd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!s->executable) throw failure(errc::not_started, std::string("node: /proc/self/exe: ") + std::strerror(errno));
 
   auto [hub_end, launcher_end] = internal::socket_pair();
-  internal::launcher_context context{launcher_end.get(), s->life_read.get(), s->executable.get(), argv, s->files.before.rlim_cur};
+  internal::launcher_context context{launcher_end.get(), s->life_read.get(), s->executable.get(), argv, s->files.before.rlim_cur,
+                                     s->environment.entries.data(), s->directory.get(), file_mask()};
   std::cout.flush();
   std::fflush(nullptr);
   new_launcher launcher;

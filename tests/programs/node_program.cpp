@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,11 +99,27 @@ void revived(const node& here) {
   const pid_t first = launcher.get();
   say("launcher", first);
   a.join();
+  // Too late for everybody who is started from here.
+  ::setenv("TEST_LATE", "1", 1);
+  const auto directory = std::filesystem::current_path();
+  std::filesystem::current_path("/proc");
+  const auto mask = ::umask(0);
   ::kill(first, SIGKILL);
   for (;;) {  // a start may fail while nobody has noticed yet
     try {
       process b{here, ask, launcher};
-      if (const auto now = launcher.get(10s)) return say("launcher", *now);
+      if (const auto now = launcher.get(10s)) {
+        say("launcher", *now);
+        process c{here,
+                  [](std::string where, unsigned file_mask) {
+                    say("late", ::getenv("TEST_LATE") != nullptr);
+                    say("directory", std::filesystem::current_path() == where);
+                    say("umask", ::umask(0) == file_mask);
+                  },
+                  directory.string(), static_cast<unsigned>(mask)};
+        c.join();
+        return;
+      }
     } catch (const failure&) {}
   }
 }

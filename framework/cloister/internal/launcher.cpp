@@ -34,7 +34,7 @@ extern char** environ;
 namespace cloister::internal {
 namespace {
 
-constexpr const char* role_variable = "CLOISTER_EXEC";  // "launcher:SOCKET:LIFE:EXE:LIMIT" or "process:BLOCK:LIFE:COUNT:LIMIT"
+constexpr const char* role_variable = "CLOISTER_EXEC";  // "launcher:SOCKET:LIFE:EXE:LIMIT:UMASK" or "process:BLOCK:LIFE:COUNT:LIMIT"
 
 // One datagram from the hub, received without allocating.
 struct launch {
@@ -294,9 +294,10 @@ pid_t execute_launcher(const launcher_context& context) {
   // Descriptors are passed by number, so what must survive exec is duplicated without close-on-exec in the new process only.
   const int socket = 10, life = 11, executable = 12;
   std::string variable = std::string(role_variable) + "=launcher:" + std::to_string(socket) + ":" + std::to_string(life) + ":" +
-                         std::to_string(executable) + ":" + std::to_string(context.file_limit);
+                         std::to_string(executable) + ":" + std::to_string(context.file_limit) + ":" +
+                         std::to_string(context.file_mask);
   std::vector<char*> environment{variable.data()};
-  for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
+  for (char** entry = context.environment; *entry != nullptr; ++entry) environment.push_back(*entry);
   environment.push_back(nullptr);
   // Copies above the target numbers, so that no dup2 overwrites what a later one needs.
   const owned_fd s(::fcntl(context.socket, F_DUPFD_CLOEXEC, 20)), l(::fcntl(context.life, F_DUPFD_CLOEXEC, 20)),
@@ -307,6 +308,7 @@ pid_t execute_launcher(const launcher_context& context) {
   ::posix_spawn_file_actions_adddup2(&actions, s.get(), socket);
   ::posix_spawn_file_actions_adddup2(&actions, l.get(), life);
   ::posix_spawn_file_actions_adddup2(&actions, x.get(), executable);
+  if (context.directory >= 0) ::posix_spawn_file_actions_addfchdir_np(&actions, context.directory);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -345,8 +347,10 @@ void become_what_was_executed(char** argv, std::span<void (*const)()> preload) {
   ::unsetenv(role_variable);
   int a = -1, b = -1, c = -1;
   unsigned long limit = 0;
+  unsigned mask = 0;
   const auto cloexec = [](int fd) { static_cast<void>(::fcntl(fd, F_SETFD, FD_CLOEXEC)); };
-  if (std::sscanf(text.c_str(), "launcher:%d:%d:%d:%lu", &a, &b, &c, &limit) == 4) {
+  if (std::sscanf(text.c_str(), "launcher:%d:%d:%d:%lu:%u", &a, &b, &c, &limit, &mask) == 5) {
+    ::umask(static_cast<mode_t>(mask));
     for (const int fd : {a, b, c}) cloexec(fd);
     prepare_launcher(preload);
     launcher_main({a, b, c, argv, limit});

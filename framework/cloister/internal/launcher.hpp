@@ -22,6 +22,10 @@ struct launcher_context {
   int executable = -1;  ///< the running program, even if its file was replaced
   char** argv = nullptr;
   unsigned long file_limit = 0;  ///< the soft limit of open files that children get back
+  // For execute_launcher: as they were when the node began. The program's threads may change them meanwhile.
+  char** environment = nullptr;
+  int directory = -1;
+  unsigned file_mask = 0;
 };
 
 /// The loop; does not return.
