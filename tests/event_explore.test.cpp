@@ -41,7 +41,7 @@ explore::result explore_tokens(setting s) {
           [t] {
             t->take();
             explore::step();
-            // A consumer that sees more passes the wake on (mailboxes.md, head).
+            // A consumer that sees more passes the wake on.
             if (t->there.load() != 0) t->available.notify_one();
           },
           s.kills > 0 && i == 0 ? explore::mortal : explore::immortal);

@@ -162,16 +162,17 @@ TEST_CASE("the end of the body ends the process, whatever threads it left behind
 
 TEST_CASE("a process object that is destroyed joins") {
   EACH_METHOD(how);
-  queue<int> to{here()};
+  queue<int> go{here()}, to{here()};
+  std::thread later;
   {
-    process p{here(), by(how),
-              [](queue<int> out) {
-                ::usleep(20000);
-                out.put(1);
-              },
-              to};
+    process p{here(), by(how), [](queue<int> in, queue<int> out) { out.put(in.get()); }, go, to};
+    later = std::thread([&] {
+      harness::eventually([] { return harness::asleep(::getpid()); });
+      go.put(1);
+    });
   }
   CHECK(to.size() == 1);
+  later.join();
 }
 
 TEST_CASE("a process object that is destroyed by an exception ends its process") {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Looking at processes through /proc, and running node_program in a session of its own.
 #include "process_support.hpp"
 
 #include <algorithm>

@@ -79,20 +79,24 @@ TEST_CASE("active_children lists, in order, what this process started and nobody
 TEST_CASE("a process that ends takes its daemons along and waits for its other children") {
   EACH_METHOD(how);
   queue<pid_t> to{here()};
+  queue<int> go{here()};
   process p{here(), by(how),
-            [](const node& inner, queue<pid_t> out) {
+            [](const node& inner, queue<pid_t> out, queue<int> wait) {
               static process daemon, plain;
               daemon = process{inner, {.daemon = true}, sleep_long};
               plain = process{inner,
-                              [](queue<pid_t> from) {
-                                ::usleep(20000);
+                              [](queue<pid_t> from, queue<int> in) {
+                                in.get();
                                 from.put(-1);
                               },
-                              out};
+                              out, wait};
               out.put(daemon.pid());
             },
-            to};
+            to, go};
   const pid_t daemon = to.get();
+  REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }));
+  CHECK(p.is_alive());
+  go.put(1);
   CHECK(p.join().success());
   CHECK(to.try_get().value() == -1);
   CHECK(all_gone({daemon}));

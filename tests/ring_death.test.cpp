@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Whose death or stop, at which step, in which state of a pipe, shows the other end what (mailboxes.md 2.6, last rows).
+// Whose death or stop, at which step, in which state of a pipe, shows the other end what.
 //
 // The writer's table: nothing before the commit (pipe_put 5), the whole message after it, and whoever owns the end next
 // goes on. The reader's table: the message is there for the next owner before the delivery (pipe_get 4), gone after it.

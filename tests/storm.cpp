@@ -118,7 +118,10 @@ class storm {
       strike();
     }
     tasks_.close();
-    for (auto& c : consumers_) c.join();
+    for (auto& c : consumers_) {
+      if (c.is_alive()) ::kill(c.pid(), SIGCONT);  // stopped while it had nothing to do
+      if (!c.join(60s)) c.kill();                  // what it still has is missing in the report
+    }
     results_.close();
     while (auto d = results_.get(10s)) collect(d);
     return report();

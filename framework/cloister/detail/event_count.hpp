@@ -39,7 +39,7 @@ enum class wait_status : std::uint8_t {
   stopped,    ///< this process was asked to stop; the last attempt failed
 };
 
-/// Writes the bell: the descriptor that those who wait for many mailboxes poll (control.md 6). Given at attach time.
+/// Writes the bell: the descriptor that those who wait for many mailboxes poll. Given at attach time.
 struct bell_ringer {
   void (*ring)(void*) noexcept = nullptr;
   void* self = nullptr;
