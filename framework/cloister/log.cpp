@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One line, one write, and never a wait: the hub writes here too, and nobody may hold it up by not reading.
+// One line, one write, and only if there is room: the hub writes here too, and nobody may hold it up by not reading.
 #include <cloister/log.hpp>
 
 #include <atomic>

@@ -3,7 +3,8 @@
 //
 //   log_to_stderr(log_level::info);      // here, and in every process started from now on
 //
-// Threads: any. Never throws, never blocks: a line that stderr does not take at once is lost, one longer than a pipe's buffer is cut.
+// Threads: any. Never throws. A line that stderr cannot take at once is lost, not waited for; only where others write into the same full
+// pipe at that very moment may a line wait. One longer than a pipe's buffer is cut.
 // A line: "[cloister] info (pid 4711): process 'crawler' (pid 4712) started".
 #pragma once
 

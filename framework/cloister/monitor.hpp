@@ -15,6 +15,7 @@
 
 namespace cloister {
 
+/// A value that travels: which process ended, and how.
 struct exit_notice {
   process_id process;
   exit_status exit;

@@ -53,6 +53,7 @@ class redirection {
   int fd_ = -1;
 };
 
+/// What one process has otherwise than its place says: a value, read when the process is constructed.
 struct process_options {
   std::string name = {};                   ///< for messages; "process-N" if empty
   std::optional<bool> daemon = {};         ///< ended, not waited for, when its starter ends; default: as its starter
@@ -80,7 +81,8 @@ class [[nodiscard]] process {
   process();
 
   /// Encodes body and arguments, and starts the process unless `.deferred`. Returns when it exists.
-  /// Throws `failure`: not_started, no_memory, no_descriptors, invalid, stopping.
+  /// Throws `failure`: not_started, no_memory, no_descriptors, too_large (name, directory and environment), gone (a handle that its starter
+  /// has no more), invalid, not_attached (this process has no node), stopping, interrupted (also: the node is shutting down).
   template <class F, class... Args>
     requires(!std::same_as<std::remove_cvref_t<F>, process_options>)
   [[nodiscard]] process(const place& where, F&& body, Args&&... args)

@@ -75,7 +75,7 @@ class membership {
   /// Attaches what the hub (or a start) handed over together with its descriptor. Throws `failure`.
   std::shared_ptr<attachment> attach(std::uint64_t object, owned_fd memory);
 
-  // Handles in messages (control.md of the design: pin before put, redeem before free).
+  // Handles in messages (docs/architecture.md: pinned before the put, redeemed before the message is freed).
 
   std::uint64_t next_token() noexcept;
   void pin(std::uint64_t carrier, unsigned direction, std::span<const std::pair<std::uint64_t, object_ref>> pins,

@@ -40,7 +40,8 @@ void tag_process(std::uint32_t incarnation) noexcept;
 /// The tag of a process; 0 if it has none.
 std::uint32_t tag_of(pid_t pid) noexcept;
 
-/// The signal dispositions of a started process: everything default, SIGINT ignored by a handler, SIGTERM asks to stop. Async-signal-safe.
+/// The signal dispositions of a started process: those that the library or a shell changes are default
+/// again, SIGINT is ignored by a handler, SIGTERM asks to stop; others stay as they were. Async-signal-safe.
 void install_child_signals() noexcept;
 
 }  // namespace cloister::internal
