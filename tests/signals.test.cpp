@@ -69,6 +69,16 @@ TEST_CASE("a process that is asked to stop does not wait for a stopped hub") {
   CHECK(run.rest().find("signal " + std::to_string(SIGTERM) + "\n") != std::string::npos);
 }
 
+TEST_CASE("a process that is asked to stop does not wait for room in the socket of a stopped hub") {
+  program run({"tells"});
+  const pid_t child = run.number("child");
+  ::kill(run.pid(), SIGSTOP);
+  REQUIRE(harness::eventually([&] { return harness::process_state(run.pid()) == 'T'; }));
+  REQUIRE(harness::eventually([&] { return harness::asleep(child); }));
+  ::kill(child, SIGTERM);
+  CHECK(all_gone({child}));
+}
+
 TEST_CASE("the launcher ignores Ctrl-C and SIGTERM") {
   program run({"tree"});
   run.number("child");

@@ -159,7 +159,7 @@ node::node(int, char** argv, node_options options) : place(options.start) {
   s->directory = owned_fd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!s->executable) throw failure(errc::not_started, std::string("node: /proc/self/exe: ") + std::strerror(errno));
 
-  auto [hub_end, launcher_end] = internal::socket_pair();
+  auto [hub_end, launcher_end] = internal::socket_pair("node: ");
   internal::launcher_context context{launcher_end.get(), s->life_read.get(), s->executable.get(), argv, s->files.before.rlim_cur,
                                      s->environment.entries.data(), s->directory.get(), file_mask()};
   std::cout.flush();
@@ -184,7 +184,7 @@ node::node(int, char** argv, node_options options) : place(options.start) {
   static_cast<void>(::prctl(PR_SET_CHILD_SUBREAPER, 1));
   s->files.raise();
 
-  auto [first_hub_end, first_end] = internal::socket_pair(true);
+  auto [first_hub_end, first_end] = internal::socket_pair("node: ", true);
   s->hub = std::make_unique<internal::hub>(std::move(hub_end), launcher.pid, context, std::move(first_hub_end));
   launcher.pid = -1;
   detail::start_block self;

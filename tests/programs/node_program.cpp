@@ -2,6 +2,7 @@
 // A program that tests run in a session of its own: `node_program SCENARIO`. It says on standard output what it does, a line at a time.
 // Its first lines run before the node: a process started by exec must not get beyond it.
 #include <cloister/cloister.hpp>
+#include <cloister/detail/membership.hpp>
 
 #include <cerrno>
 #include <csignal>
@@ -179,6 +180,41 @@ void asks(const node& here) {
   say("signal", a.join().signal().value_or(0));
 }
 
+// A child that tells the hub something all the time, and asks for nothing.
+void tells(const node& here) {
+  process a{here, [] {
+              while (!this_process::stop_requested()) detail::membership::require().signal(0, 0, 0);
+            }};
+  say("child", a.pid());
+  a.join();
+}
+
+// The node's end waits for one process, which has a daemon of its own, and starts another one.
+void waited_for(const node& here) {
+  queue<int> ready{here}, ending{here};
+  static process daemon, waited;
+  daemon = process{here,
+                   {.daemon = true},
+                   [](queue<int> begun, queue<int> out) {
+                     begun.put(1);
+                     try {
+                       sleep_long();
+                     } catch (const failure&) { out.put(1); }
+                   },
+                   ready, ending};
+  waited = process{here,
+                   [](const node& inner, queue<int> begun, queue<int> in) {
+                     const process own{inner, {.daemon = true}, sleep_long};
+                     begun.put(1);
+                     in.get();
+                     say("exit", process{inner, [] {}}.join().code().value_or(-1));
+                     say("alive", own.is_alive());
+                     own.kill();
+                   },
+                   ready, ending};
+  for (int i = 0; i < 2; ++i) ready.get();
+}
+
 void refuses(const node& here) {
   try {
     process a{here, [] {}};
@@ -257,7 +293,6 @@ void unwinding(const node& here) {
               },
               q};
     q.get();
-    ::usleep(50000);
     throw std::runtime_error("unwind");
   } catch (const std::runtime_error&) { say("caught", 1); }
 }
@@ -359,6 +394,8 @@ int main(int argc, char** argv) {
   else if (what == "stubborn") stubborn(here);
   else if (what == "waits-for-launcher") waits_for_launcher(here);
   else if (what == "asks") asks(here);
+  else if (what == "tells") tells(here);
+  else if (what == "waited-for") waited_for(here);
   else if (what == "bad-preload") refuses(here);
   else if (what == "leaves-early") leaves_early(here);
   else if (what == "environment") environment(here);

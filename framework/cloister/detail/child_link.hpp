@@ -32,6 +32,8 @@ class child_link {
   /// The same, though this process was asked to stop: its children were asked too, with a deadline. REQUIRES: it is known to run.
   void wait_unstoppably() noexcept;
   std::optional<exit_status> poll();
+  /// In a copy of this process: closes the copy's channel.
+  void hang_up() noexcept { channel_.reset(); }
 
   std::uint32_t incarnation() const noexcept { return incarnation_; }
   std::int32_t pid() const noexcept { return pid_; }
@@ -43,7 +45,7 @@ class child_link {
  private:
   std::optional<exit_status> read_end();  // REQUIRES: mutex_
 
-  const owned_fd channel_;
+  owned_fd channel_;
   const bool daemon_;
   const std::int64_t shutdown_ns_;
   std::string name_;               // constant after await_start

@@ -32,25 +32,7 @@ std::vector<int> numbers(std::span<const owned_fd> fds) {
   return n;
 }
 
-void send(const owned_fd& control, const request& what, std::span<const int> fds = {}) {
-  const auto bytes = encode(what);
-  if (bytes.size() > max_datagram) throw failure(errc::too_large, "a request to the node's hub is larger than 64 KiB");
-  if (send_datagram(control.get(), bytes, fds)) return;
-  const int error = errno;
-  const std::string why = std::strerror(error);
-  switch (error) {
-    case EINVAL:
-      throw failure(errc::too_large,
-                    "a request to the node's hub has more than " + std::to_string(max_descriptors) + " descriptors");
-    case EMSGSIZE: throw failure(errc::too_large, "a request to the node's hub is too large: " + why);
-    case ETOOMANYREFS: throw failure(errc::no_descriptors, "too many descriptors are on their way to the node's hub");
-    case ENOMEM:
-    case ENOBUFS: throw failure(errc::no_memory, "no memory for a request to the node's hub");
-    default: throw failure(errc::not_attached, "the node's hub cannot be reached: " + why);
-  }
-}
-
-// The same where nothing can be thrown: a hub that cannot be reached is gone, and so is this process in a moment.
+// A request where nothing can be thrown: a hub that cannot be reached is gone, and so is this process in a moment.
 void send_quietly(const owned_fd& control, const request& what) noexcept {
   try {
     static_cast<void>(send_datagram(control.get(), encode(what), {}));
@@ -60,9 +42,9 @@ void send_quietly(const owned_fd& control, const request& what) noexcept {
 // Sends a request that wants an answer, and waits for it (see await_datagram). The first process's hub always answers; if it is gone this
 // process goes too.
 answer ask(const owned_fd& control, const request& what, std::vector<int> fds, datagram& reply) {
-  auto [mine, theirs] = socket_pair();
+  auto [mine, theirs] = socket_pair("a request to the node's hub: ");
   fds.insert(fds.begin(), theirs.get());
-  send(control, what, fds);
+  send_request(control, what, fds);
   theirs.reset();
   // End-of-file instead of an answer: the hub could not take the request's descriptors (if it were gone, so would this process be).
   switch (await_datagram(mine.get(), reply)) {
@@ -214,19 +196,19 @@ void membership::pin(std::uint64_t carrier, unsigned direction, std::span<const 
                      std::span<const int> fds) {
   pin_handles what{carrier, direction, {}};
   for (const auto& [token, ref] : pins) what.pins.push_back({token, ref});
-  send(control_, std::move(what), fds);
+  send_request(control_, std::move(what), fds);
 }
 
 void membership::placed(std::uint64_t carrier, unsigned direction, std::span<const std::uint64_t> tokens,
                         std::uint64_t position) noexcept {
   try {
-    send(control_, place_pins{carrier, direction, {tokens.begin(), tokens.end()}, position});
+    send_request(control_, place_pins{carrier, direction, {tokens.begin(), tokens.end()}, position});
   } catch (...) {}  // the pins then stay for as long as this process lives
 }
 
 void membership::cancel(std::uint64_t carrier, std::span<const std::uint64_t> tokens) noexcept {
   try {
-    send(control_, cancel_pins{carrier, {tokens.begin(), tokens.end()}});
+    send_request(control_, cancel_pins{carrier, {tokens.begin(), tokens.end()}});
   } catch (...) {}
 }
 
@@ -263,7 +245,8 @@ std::shared_ptr<child_link> membership::start(const start_request& what) {
     block.arguments.clear();
     block.has_arguments_fd = true;
   }
-  auto [mine, theirs] = socket_pair();
+  const std::string title = "process '" + block.name + "' start: ";
+  auto [mine, theirs] = socket_pair(title);
   std::vector<int> fds{theirs.get()};
   if (arguments) fds.push_back(arguments.get());
   for (const int fd : numbers(what.fds)) fds.push_back(fd);
@@ -271,7 +254,7 @@ std::shared_ptr<child_link> membership::start(const start_request& what) {
     throw failure(errc::invalid, "process '" + block.name + "' start: more than " + std::to_string(max_descriptors - 2) +
                                      " handles and descriptors among its arguments");
   auto link = std::make_shared<child_link>(std::move(mine), block.name, block.daemon, block.shutdown_ns);
-  send(control_, start_process{std::move(block)}, fds);
+  send_request(control_, start_process{std::move(block)}, fds, title);
   theirs.reset();
   link->await_start();
   remember(link);
@@ -289,7 +272,7 @@ void membership::signal(std::uint32_t incarnation, int signal, std::int64_t grac
 }
 
 owned_fd membership::watch(std::uint32_t incarnation) {
-  auto [mine, theirs] = socket_pair();
+  auto [mine, theirs] = socket_pair("watching a process: ");
   datagram reply;
   ask(control_, watch_process{incarnation}, {theirs.get()}, reply);
   return std::move(mine);
@@ -306,7 +289,7 @@ std::shared_ptr<child_link> membership::parent() {
 }
 
 void membership::monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue) {
-  send(control_, monitor_process{incarnation, pid, name, queue});
+  send_request(control_, monitor_process{incarnation, pid, name, queue});
 }
 
 void membership::report_exception(const std::string& type, const std::string& text) noexcept {

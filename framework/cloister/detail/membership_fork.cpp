@@ -14,6 +14,7 @@
 #include <cloister/log.hpp>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -64,14 +65,13 @@ std::shared_ptr<child_link> membership::fork(const start_request& what, const st
                   title + "fork copies only the calling thread, and this process has " + std::to_string(n) +
                       " more: a lock that one of them holds would be held for ever. Use forkserver or spawn, or ask for "
                       "start_method::fork in the options");
-  auto [exit_mine, exit_theirs] = socket_pair();
-  auto [reply_mine, reply_theirs] = socket_pair();
-  auto [go_mine, go_theirs] = socket_pair();
+  auto [exit_mine, exit_theirs] = socket_pair(title);
+  auto [reply_mine, reply_theirs] = socket_pair(title);
+  auto [go_mine, go_theirs] = socket_pair(title);
   const std::array<int, 2> fds{reply_theirs.get(), exit_theirs.get()};
   auto told = block;
   told.arguments.clear();  // they do not travel: the child has this memory
-  if (!send_datagram(control_.get(), encode(request{fork_process{told}}), fds))
-    throw failure(errc::not_attached, "the node's hub cannot be reached");
+  send_request(control_, fork_process{told}, fds, title);
   reply_theirs.reset();
   exit_theirs.reset();
   datagram reply;
@@ -92,16 +92,18 @@ std::shared_ptr<child_link> membership::fork(const start_request& what, const st
   std::fflush(nullptr);
   const pid_t between = ::fork();
   if (between == 0) {
-    if (const pid_t pid = ::fork(); pid != 0) ::_exit(pid < 0 ? 1 : 0);
+    if (const pid_t pid = ::fork(); pid != 0) ::_exit(pid < 0 ? errno : 0);
     go_mine.reset();
+    link->hang_up();  // the parent's alone: the hub asks by it whether the parent still waits
     run_fork(child, what, std::move(control), std::move(go_theirs), body);
   }
+  int failed = between < 0 ? errno : 0;
   control.reset();
   go_theirs.reset();
   int status = 0;
   while (between > 0 && ::waitpid(between, &status, 0) < 0 && errno == EINTR) {}
-  if (between < 0 || (WIFEXITED(status) && WEXITSTATUS(status) != 0))
-    throw failure(errc::not_started, title + "fork: " + std::strerror(errno));
+  if (between > 0 && WIFEXITED(status)) failed = WEXITSTATUS(status);
+  if (failed != 0) throw failure(errc::not_started, title + "fork: " + std::strerror(failed));
 
   // The child's handles: those among encoded arguments, and those that went with the closure.
   handover_list taken;

@@ -59,7 +59,13 @@ int allocate(int fd, std::size_t from, std::size_t bytes) noexcept {
 int make_memfd(const std::string& name) noexcept {
   int fd = ::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
   if (fd < 0 && errno == EINVAL) fd = ::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  return fd;
+  if (fd < 0 || fd > STDERR_FILENO) return fd;
+  // A program may have closed its standard input or output: what is printed must not go into a mailbox.
+  const int higher = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int why = errno;
+  ::close(fd);
+  errno = why;
+  return higher;
 }
 
 constexpr int required_seals = F_SEAL_SHRINK | F_SEAL_GROW;

@@ -5,19 +5,34 @@
 #include <cloister/deadline.hpp>
 #include <cloister/detail/stop.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <optional>
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace cloister::internal {
+namespace {
 
-std::pair<owned_fd, owned_fd> socket_pair(bool credentials) {
+constexpr int look_for_stop_ms = 100;  // rare: a wait takes some microseconds, and a signal ends that of its thread
+
+std::atomic<bool> given_up{false};  // the last one to find a full socket did: those who come after it do not wait a second each
+
+// Whoever waits for the hub: true a second after this process was asked to stop.
+bool give_up(std::optional<deadline>& at) noexcept {
+  if (!at && detail::stop_requested()) at = std::chrono::seconds(1);
+  return at && at->has_passed();
+}
+
+}  // namespace
+
+std::pair<owned_fd, owned_fd> socket_pair(const std::string& what, bool credentials) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    throw failure(errc::no_descriptors, std::string("control socket: ") + std::strerror(errno));
+    throw failure(errc::no_descriptors, what + "no descriptor left: " + std::strerror(errno));
   std::pair<owned_fd, owned_fd> pair{owned_fd(ends[0]), owned_fd(ends[1])};
   if (credentials) {
     // The kernel counts at least 768 bytes a datagram, and doubles what it is asked for: there can be some 340 of them, whatever the
@@ -48,10 +63,41 @@ bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int
     header->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
     std::memcpy(CMSG_DATA(header), fds.data(), sizeof(int) * fds.size());
   }
+  std::optional<deadline> hang_up;
   for (;;) {
-    const auto n = ::sendmsg(fd, &message, MSG_NOSIGNAL | (blocking ? 0 : MSG_DONTWAIT));
-    if (n >= 0) return true;
-    if (errno != EINTR) return false;
+    if (::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {
+      given_up = false;
+      return true;
+    }
+    if (errno == EINTR) continue;
+    if (!blocking || errno != EAGAIN) return false;
+    if ((given_up && detail::stop_requested()) || give_up(hang_up)) {
+      given_up = true;
+      errno = EAGAIN;
+      return false;
+    }
+    pollfd writable{fd, POLLOUT, 0};
+    ::poll(&writable, 1, look_for_stop_ms);
+  }
+}
+
+void send_request(const owned_fd& control, const request& message, std::span<const int> fds, const std::string& what) {
+  const auto bytes = encode(message);
+  if (bytes.size() > max_datagram) throw failure(errc::too_large, what + "a request to the node's hub is larger than 64 KiB");
+  if (send_datagram(control.get(), bytes, fds)) return;
+  const int error = errno;
+  const std::string why = std::strerror(error);
+  switch (error) {
+    case EINVAL:
+      throw failure(errc::too_large,
+                    what + "a request to the node's hub has more than " + std::to_string(max_descriptors) + " descriptors");
+    case EAGAIN:
+      throw failure(detail::stop_reason().value_or(errc::stopping), what + "the node's hub reads nothing, and this process was asked to stop");
+    case EMSGSIZE: throw failure(errc::too_large, what + "a request to the node's hub is too large: " + why);
+    case ETOOMANYREFS: throw failure(errc::no_descriptors, what + "too many descriptors are on their way to the node's hub");
+    case ENOMEM:
+    case ENOBUFS: throw failure(errc::no_memory, what + "no memory for a request to the node's hub");
+    default: throw failure(errc::not_attached, what + "the node's hub cannot be reached: " + why);
   }
 }
 
@@ -85,6 +131,9 @@ receive_status receive_datagram(int fd, datagram& into, bool peek) {
         int received = -1;
         std::memcpy(&received, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
         into.fds.emplace_back(received);
+        // A program may have closed its standard input or output: what is printed must not go into a mailbox.
+        if (received <= STDERR_FILENO) into.fds.back() = into.fds.back().duplicate();
+        if (!into.fds.back()) into.truncated = true;
       }
     } else if (c->cmsg_type == SCM_CREDENTIALS) {
       ucred credentials{};
@@ -96,13 +145,11 @@ receive_status receive_datagram(int fd, datagram& into, bool peek) {
 }
 
 receive_status await_datagram(int fd, datagram& into) {
-  constexpr int look_for_stop_ms = 100;  // rare: an answer takes some microseconds, and a signal ends the wait of its thread
   std::optional<deadline> hang_up;
   for (;;) {
     pollfd readable{fd, POLLIN, 0};
     if (::poll(&readable, 1, look_for_stop_ms) > 0) return receive_datagram(fd, into);
-    if (!hang_up && detail::stop_requested()) hang_up = std::chrono::seconds(1);
-    if (!hang_up || !hang_up->has_passed()) continue;
+    if (!give_up(hang_up)) continue;
     // From now on nothing can come; what came just now counts.
     static_cast<void>(::shutdown(fd, SHUT_RD));
     return receive_datagram(fd, into) == receive_status::received ? receive_status::received : receive_status::empty;

@@ -175,9 +175,13 @@ struct datagram {
 enum class receive_status { received, empty, ended };
 
 /// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws `failure{no_descriptors}`.
-std::pair<owned_fd, owned_fd> socket_pair(bool credentials = false);
-/// Sends one datagram. False if the peer is gone or (non-blocking) the socket is full: errno says which. Never raises SIGPIPE.
+/// `what` begins the error's text.
+std::pair<owned_fd, owned_fd> socket_pair(const std::string& what = "", bool credentials = false);
+/// Sends one datagram. False if the peer is gone, or the socket is full and this call does not block or this process was asked to stop a
+/// second ago: errno says which. Never raises SIGPIPE.
 bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept;
+/// Sends a request to the hub. Throws `failure`, whose text `what` begins: too_large, no_descriptors, no_memory, not_attached, stopping.
+void send_request(const owned_fd& control, const request& message, std::span<const int> fds = {}, const std::string& what = "");
 /// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking. `peek`: leaves it there.
 receive_status receive_datagram(int fd, datagram& into, bool peek = false);
 /// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then hangs up:

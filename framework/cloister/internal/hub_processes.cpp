@@ -103,7 +103,7 @@ void hub::start(member& by, start_process& what, datagram& d) {
     start_failed(*members_.at(pending.incarnation), code, text);
   };
   try {
-    auto [ours, theirs] = socket_pair(true);
+    auto [ours, theirs] = socket_pair(title, true);
     static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
     pending.fds.push_back(std::move(theirs));
     for (std::size_t i = 1; i < d.fds.size(); ++i) pending.fds.push_back(std::move(d.fds[i]));
@@ -167,7 +167,7 @@ void hub::pump_launches() {
 bool hub::ensure_launcher() {
   if (launcher_) return true;
   try {
-    auto [ours, theirs] = socket_pair();
+    auto [ours, theirs] = socket_pair("the launcher: ");
     auto context = context_;
     context.socket = theirs.get();
     launcher_pid_ = execute_launcher(context);
@@ -185,7 +185,8 @@ void hub::fail_launches(errc code, const std::string& text) {
   while (!to_launch_.empty()) {
     const auto incarnation = to_launch_.front().incarnation;
     to_launch_.pop_front();
-    if (const auto m = members_.find(incarnation); m != members_.end()) start_failed(*m->second, code, text);
+    if (const auto m = members_.find(incarnation); m != members_.end())
+      start_failed(*m->second, code, "process '" + m->second->name + "' start: " + text);
   }
 }
 
@@ -257,7 +258,7 @@ void hub::launcher_ended() {
       continue;
     }
     try {
-      auto [ours, theirs] = socket_pair(true);
+      auto [ours, theirs] = socket_pair("process '" + m.name + "' start: ", true);
       static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
       unwatch(m.control);
       m.control = std::move(ours);
@@ -316,13 +317,14 @@ void hub::start_failed(member& m, errc code, const std::string& text) {
 void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
   if (d.fds.size() < 2) return;
   owned_fd reply = std::move(d.fds[0]);
+  const std::string title = "process '" + what.block.name + "' start: ";
   const auto answer_it = [&](const answer& a, int fd = -1) {
     static_cast<void>(
         send_datagram(reply.get(), encode(a), fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false));
   };
   try {
-    if (shutting_down_) throw failure(errc::interrupted, "process '" + what.block.name + "' start: the node is shutting down");
-    auto [ours, theirs] = socket_pair(true);
+    if (no_more_starts(by)) throw failure(errc::interrupted, title + "the node is shutting down");
+    auto [ours, theirs] = socket_pair(title, true);
     static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
     auto& m = add_member(by, what.block);
     m.forked = true;
