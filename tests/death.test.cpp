@@ -171,6 +171,14 @@ TEST_CASE("promise 38: a program whose processes are all killed leaves no file, 
   CHECK(entries() == before);
 }
 
+TEST_CASE("whom the end of a node waits for goes on as before, with its daemons and its starts") {
+  program run({"waited-for"});
+  run.number("end");
+  CHECK(run.number("exit") == 0);
+  CHECK(run.number("alive") == 1);
+  CHECK(run.wait().success());
+}
+
 TEST_CASE("an uncaught exception in main ends the whole node") {
   program run({"uncaught"});
   run.rest();

@@ -106,6 +106,7 @@ class hub {
   void start(member& by, start_process& what, datagram& d);
   void prepare_fork(member& by, fork_process& what, datagram& d);
   member& add_member(const member& by, const detail::start_block& block);
+  bool no_more_starts(const member& by) const noexcept;
   void pump_launches();
   bool ensure_launcher();
   void fail_launches(errc code, const std::string& text);
@@ -160,7 +161,8 @@ class hub {
   registry objects_;
   bool adopts_ = false;         // the first process may have children that the launcher does not reap
   bool adopted_left_ = false;   // and has some that are no members
-  bool shutting_down_ = false;  // nothing new is started
+  bool shutting_down_ = false;  // the first process starts nothing more
+  bool ending_all_ = false;     // nor does anybody else: all are asked to end
   bool leaving_ = false;        // the first process waits for the hub's end
   std::int64_t next_look_ = 0;
   std::int64_t launcher_kill_at_ = 0;  // 0: it owes nothing

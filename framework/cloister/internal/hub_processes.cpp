@@ -77,6 +77,10 @@ hub::member& hub::add_member(const member& by, const detail::start_block& block)
   return *members_.emplace(m->identity.incarnation, std::move(m)).first->second;
 }
 
+bool hub::no_more_starts(const member& by) const noexcept {
+  return ending_all_ || (shutting_down_ && by.identity.incarnation == 1);
+}
+
 void hub::start(member& by, start_process& what, datagram& d) {
   auto& block = what.block;
   if (d.fds.empty()) return;  // no exit channel: nobody to tell
@@ -85,7 +89,7 @@ void hub::start(member& by, start_process& what, datagram& d) {
     static_cast<void>(send_datagram(exit_channel.get(), encode(exit_message{refused{code, text}}), {}, false));
   };
   const std::string title = "process '" + block.name + "' start: ";
-  if (shutting_down_) return refuse(errc::interrupted, title + "the node is shutting down");
+  if (no_more_starts(by)) return refuse(errc::interrupted, title + "the node is shutting down");
   if (d.truncated) return refuse(errc::no_descriptors, title + "the node's first process has no descriptor left");
   for (const auto& ref : block.objects) {
     if (!objects_.holds(by.identity.incarnation, ref.object))
@@ -136,7 +140,7 @@ void hub::start(member& by, start_process& what, datagram& d) {
 }
 
 void hub::pump_launches() {
-  if (shutting_down_) fail_launches(errc::interrupted, "process start: the node is shutting down");
+  if (ending_all_) fail_launches(errc::interrupted, "the node is shutting down");
   while (!to_launch_.empty() && launching_.size() < launches_at_once) {
     if (!ensure_launcher()) return;
     auto pending = std::move(to_launch_.front());
@@ -301,7 +305,7 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
   if (!told || !members_.contains(m.identity.parent)) {  // its starter died meanwhile, or gave up
     m.asked_to_end = true;
     send_signal(m.pidfd, SIGKILL);
-  } else if (shutting_down_) ask_to_end(m);
+  } else if (ending_all_ || (shutting_down_ && m.identity.parent == 1)) ask_to_end(m);
 }
 
 void hub::start_failed(member& m, errc code, const std::string& text) {
@@ -451,7 +455,7 @@ void hub::announce(member& m, const exit_status& exit) {
   for (const auto& to : m.monitors) notify(to, m.identity.incarnation, exit);
   past_.emplace_back(m.identity.incarnation, exit);
   if (past_.size() > past_exits_kept) past_.pop_front();
-  if (!exit.success() && !m.asked_to_end && !shutting_down_) {
+  if (!exit.success() && !m.asked_to_end && !ending_all_) {
     detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text());
   } else {
     log_line(m, "ended: " + exit.text());
@@ -533,8 +537,10 @@ void hub::look_at_adopted(bool all) {
 
 void hub::begin_shutdown(bool now) {
   shutting_down_ = true;
+  if (now) ending_all_ = true;
   for (auto& [incarnation, m] : members_) {
-    if (incarnation == 1 || (!now && !m->daemon)) continue;
+    // The others' daemons are theirs: whoever is waited for goes on as before.
+    if (incarnation == 1 || (!now && !(m->daemon && m->identity.parent == 1))) continue;
     ask_to_end(*m);
   }
   if (launching_.empty() || launcher_pid_ <= 0) return;
