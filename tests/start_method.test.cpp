@@ -91,7 +91,7 @@ TEST_CASE("promise 18: a program that has threads before its node has its proces
   CHECK(run.wait().success());
 }
 
-TEST_CASE("a launcher that was executed runs the preload hooks again, and has environment, directory and umask of the node's begin") {
+TEST_CASE("a launcher that was executed runs the preload hooks again, with the environment, directory and umask of the node") {
   program run({"revived"});
   const pid_t first = run.number("launcher");
   CHECK(run.number("launcher") != first);

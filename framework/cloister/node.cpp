@@ -160,8 +160,9 @@ node::node(int, char** argv, node_options options) : place(options.start) {
   if (!s->executable) throw failure(errc::not_started, std::string("node: /proc/self/exe: ") + std::strerror(errno));
 
   auto [hub_end, launcher_end] = internal::socket_pair("node: ");
-  internal::launcher_context context{launcher_end.get(), s->life_read.get(), s->executable.get(), argv, s->files.before.rlim_cur,
-                                     s->environment.entries.data(), s->directory.get(), file_mask()};
+  internal::launcher_context context{
+      launcher_end.get(), s->life_read.get(), s->executable.get(), argv, s->files.before.rlim_cur, s->environment.entries.data(),
+      s->directory.get(), file_mask()};
   std::cout.flush();
   std::fflush(nullptr);
   new_launcher launcher;

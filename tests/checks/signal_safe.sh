@@ -22,7 +22,7 @@ objdump -d --no-show-raw-insn "$program" | awk '
       " _ZN8cloister6detail12_GLOBAL__N_119after_fork_in_childEv _ZN8cloister6detail10membership15after_user_forkEv"
     boundary = "^_ZN8cloister8internal10child_mainE"
     # signal-safety(7), fork as glibc makes it, and calls of Linux that are nothing but the system call.
-    safe = " _exit close dup2 fcntl fork getpid getrlimit kill memcpy memmove memset open poll pread read recvmsg sendmsg sigaction" \
+    safe = " _exit clock_gettime close dup2 fcntl fork getpid getrlimit kill memcpy memmove memset open poll pread read recvmsg sendmsg sigaction" \
       " sigaddset sigemptyset signal sigprocmask stat waitpid write" \
       " eventfd memfd_create prctl setrlimit syscall sched_yield __errno_location __cmsg_nxthdr "
     # Ways of being ended by a bug.

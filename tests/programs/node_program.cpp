@@ -201,7 +201,8 @@ void waited_for(const node& here) {
                        sleep_long();
                      } catch (const failure&) { out.put(1); }
                    },
-                   ready, ending};
+                   ready,
+                   ending};
   waited = process{here,
                    [](const node& inner, queue<int> begun, queue<int> in) {
                      const process own{inner, {.daemon = true}, sleep_long};
@@ -301,7 +302,8 @@ void unwinding(const node& here) {
 void few_files(const node& here) {
   std::vector<queue<int>> all;
   for (int i = 0; i < 150; ++i) all.emplace_back(here);
-  process a{here, {.start = start_method::spawn},
+  process a{here,
+            {.start = start_method::spawn},
             [](std::vector<queue<int>> in) {
               rlimit files{};
               ::getrlimit(RLIMIT_NOFILE, &files);

@@ -78,7 +78,8 @@ code_ref locate_code(const void* code) {
   ::dl_iterate_phdr(visit, &s);
   if (!s.done) throw failure(errc::invalid, "process start: the body's code is in no module of this program");
   if (s.found.build_id.empty())
-    throw failure(errc::invalid, "process start: the body's code is in a module that was linked without a build id (-Wl,--build-id)");
+    throw failure(errc::invalid,
+                  "process start: the body's code is in a module that was linked without a build id (-Wl,--build-id)");
   return s.found;
 }
 

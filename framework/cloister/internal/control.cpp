@@ -92,7 +92,8 @@ void send_request(const owned_fd& control, const request& message, std::span<con
       throw failure(errc::too_large,
                     what + "a request to the node's hub has more than " + std::to_string(max_descriptors) + " descriptors");
     case EAGAIN:
-      throw failure(detail::stop_reason().value_or(errc::stopping), what + "the node's hub reads nothing, and this process was asked to stop");
+      throw failure(detail::stop_reason().value_or(errc::stopping),
+                    what + "the node's hub reads nothing, and this process was asked to stop");
     case EMSGSIZE: throw failure(errc::too_large, what + "a request to the node's hub is too large: " + why);
     case ETOOMANYREFS: throw failure(errc::no_descriptors, what + "too many descriptors are on their way to the node's hub");
     case ENOMEM:

@@ -231,7 +231,7 @@ void hub::launcher_ended() {
     ::waitpid(launcher_pid_, nullptr, 0);
     launcher_pid_ = 0;
     if (!shutting_down_) detail::log(log_level::info, "the launcher ended: the next start revives it");
-    read_reports();           // what it said before it ended still counts
+    read_reports();          // what it said before it ended still counts
     if (!launcher_) return;  // the end of its socket: this has been done
   }
   unwatch(launcher_);

@@ -34,7 +34,8 @@ extern char** environ;
 namespace cloister::internal {
 namespace {
 
-constexpr const char* role_variable = "CLOISTER_EXEC";  // "launcher:SOCKET:LIFE:EXE:LIMIT:UMASK" or "process:BLOCK:LIFE:COUNT:LIMIT"
+// Its value: "launcher:SOCKET:LIFE:EXE:LIMIT:UMASK" or "process:BLOCK:LIFE:COUNT:LIMIT".
+constexpr const char* role_variable = "CLOISTER_EXEC";
 
 // One datagram from the hub, received without allocating.
 struct launch {
