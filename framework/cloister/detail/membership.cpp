@@ -3,6 +3,7 @@
 #include <cloister/detail/membership.hpp>
 
 #include <cloister/detail/child_link.hpp>
+#include <cloister/detail/fork_gate.hpp>
 #include <cloister/detail/ring.hpp>
 #include <cloister/detail/slots.hpp>
 #include <cloister/detail/stop.hpp>
@@ -79,7 +80,17 @@ membership::membership(process_identity id, start_block self, owned_fd control, 
     if (page == MAP_FAILED || ::madvise(page, page_size(), MADV_WIPEONFORK) != 0)
       throw failure(errc::no_memory, "node: no memory for this process's identity");
     identity = static_cast<identity_page*>(page);
-    ::pthread_atfork(nullptr, nullptr, [] { after_user_fork(); });
+    ::pthread_atfork(
+        [] {
+          if (!holds_fork_gate) fork_gate.acquire();
+        },
+        [] {
+          if (!holds_fork_gate) fork_gate.release();
+        },
+        [] {
+          if (!holds_fork_gate) fork_gate.release();
+          after_user_fork();
+        });
   }
   here = this;
   enter(id);

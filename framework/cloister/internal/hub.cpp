@@ -3,6 +3,7 @@
 #include <cloister/internal/hub.hpp>
 
 #include <cloister/deadline.hpp>
+#include <cloister/detail/fork_gate.hpp>
 #include <cloister/internal/child.hpp>
 #include <cloister/log.hpp>
 
@@ -127,6 +128,7 @@ void hub::round() {
   const auto timer = unknown_pins_.empty() ? next_timer(now) : now;
   const int timeout = timer < 0 ? -1 : static_cast<int>(std::clamp<std::int64_t>((timer - now + 999'999) / 1'000'000, 0, 60'000));
   const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+  const detail::fork_gate_holder at_work;
   for (int i = 0; i < n; ++i) {
     const auto what = events[static_cast<std::size_t>(i)].data.u64;
     const auto found = members_.find(static_cast<std::uint32_t>(what));

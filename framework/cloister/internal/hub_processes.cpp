@@ -163,6 +163,7 @@ void hub::pump_launches() {
         if (later) return;
         launcher_ended();
       }
+      continue;
     }
     launching_.emplace(pending.incarnation, std::move(pending));
   }
