@@ -115,10 +115,6 @@ class hub {
   void launched(member& m, pid_t pid, owned_fd pidfd, bool reaped = false);
   void runs(member& m, pid_t pid);  // the same, of a process that has said so itself
   void start_failed(member& m, errc code, const std::string& text);
-  std::uint32_t origin_of(pid_t pid) const noexcept;  // the incarnation in this node; 0: none
-  void stray(pid_t pid);
-  void end_strays_of(std::uint32_t incarnation);
-  void look_at_adopted(bool all = false);
   void take_status(pid_t pid, int status);
   void signal(member& m, int signal, std::int64_t grace_ns);
   void ask_to_end(member& m);
@@ -132,6 +128,13 @@ class hub {
   void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
   bool delivered(const waiting_notice& n);
   void begin_shutdown(bool now);
+
+  // hub_strays.cpp
+  std::uint32_t origin_of(pid_t pid) const noexcept;  // the incarnation in this node; 0: none
+  void stray(pid_t pid);
+  void end_strays_of(std::uint32_t incarnation);
+  void look_at_adopted(bool all = false);
+
   void log_line(const member& m, const std::string& what) const;
   std::uint16_t free_actor();
   void watch(int fd, std::uint64_t key);

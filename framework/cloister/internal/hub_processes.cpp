@@ -12,10 +12,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <fstream>
 #include <limits>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -487,53 +485,6 @@ bool hub::delivered(const waiting_notice& n) {
 exit_status hub::past_exit(std::uint32_t incarnation) const {
   const auto found = std::find_if(past_.begin(), past_.end(), [&](const auto& p) { return p.first == incarnation; });
   return found == past_.end() ? exit_status{} : found->second;
-}
-
-std::uint32_t hub::origin_of(pid_t pid) const noexcept {
-  const auto tag = tag_of(pid);
-  return tag == own_tag_ ? 0 : tag;
-}
-
-void hub::stray(pid_t pid) {
-  if (by_pid_.contains(pid)) return;
-  const auto origin = origin_of(pid);
-  if (origin == 0) return;
-  strays_[pid] = origin;
-  if (!members_.contains(origin)) end_strays_of(origin);
-}
-
-void hub::end_strays_of(std::uint32_t incarnation) {
-  for (auto it = strays_.begin(); it != strays_.end();) {
-    if (it->second != incarnation) {
-      ++it;
-      continue;
-    }
-    // The pid is looked at again through a descriptor of the process, so that it cannot be another one by now.
-    const owned_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, it->first, 0)));
-    if (pidfd && origin_of(it->first) == incarnation) send_signal(pidfd, SIGKILL);
-    it = strays_.erase(it);
-  }
-}
-
-// Children of the first process that are no members: what a launcher that ended, or a process that forked itself, left behind. They carry
-// their origin's tag (whatever the program itself forked does not). Zombies are reaped, the others end with their origin.
-void hub::look_at_adopted(bool all) {
-  adopted_left_ = false;
-  DIR* tasks = ::opendir("/proc/self/task");
-  while (const dirent* task = tasks != nullptr ? ::readdir(tasks) : nullptr) {
-    std::ifstream list("/proc/self/task/" + std::string(task->d_name) + "/children");
-    for (pid_t pid = 0; list >> pid;) {
-      const auto origin = origin_of(pid);
-      if (origin == 0 || pid == launcher_pid_ || by_pid_.contains(pid)) continue;
-      adopted_left_ = true;
-      const auto m = members_.find(origin);
-      if (m != members_.end() && m->second->forked && !m->second->said_hello) continue;  // its hello is on its way
-      if (::waitpid(pid, nullptr, WNOHANG) == pid) continue;
-      if (all || !members_.contains(origin)) ::kill(pid, SIGKILL);  // a child that only we can reap: it is still the same process
-      if (all) ::waitpid(pid, nullptr, 0);
-    }
-  }
-  if (tasks != nullptr) ::closedir(tasks);
 }
 
 void hub::begin_shutdown(bool now) {
