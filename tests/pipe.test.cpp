@@ -82,9 +82,8 @@ TEST_CASE("bytes are received into a buffer; one too small is an error that lose
 
 TEST_CASE("bytes that are no message are an error of one receive, and not in the way of the next") {
   auto [mine, theirs] = pipe<bytes>(*here);
-  const auto send = [&](const bytes& what) {
-    auto& pipe = detail::object_of(theirs.handle());
-    REQUIRE(detail::send_bytes(pipe, theirs.handle().role() - detail::end_a, what, 1s));
+  const auto send = [&handle = theirs.handle()](const bytes& what) {
+    REQUIRE(detail::send_bytes(detail::object_of(handle), handle.role() - detail::end_a, what, 1s));
   };
   send({std::byte{200}, std::byte{1}});              // a length without its bytes
   send({std::byte{1}, std::byte{7}, std::byte{8}});  // a byte too many
