@@ -344,4 +344,9 @@ void hub::act(member& from, request& what, datagram& d) {
   std::visit(visitor{*this, from, d, by}, what);
 }
 
+exit_status hub::past_exit(std::uint32_t incarnation) const {
+  const auto found = std::find_if(past_.begin(), past_.end(), [&](const auto& p) { return p.first == incarnation; });
+  return found == past_.end() ? exit_status{} : found->second;
+}
+
 }  // namespace cloister::internal

@@ -101,6 +101,7 @@ class hub {
   bool try_redeem(std::uint32_t by, const redeem_pin& what, owned_fd& to, bool last_word);
   void answer_unknown_pins();
   void control_ended(member& m);
+  exit_status past_exit(std::uint32_t incarnation) const;
 
   // hub_processes.cpp
   void start(member& by, start_process& what, datagram& d);
@@ -123,7 +124,6 @@ class hub {
   void look_at_unwatched(member& m);
   void bury_the_dead();
   exit_status status_of(const member& m) const;
-  exit_status past_exit(std::uint32_t incarnation) const;
   void announce(member& m, const exit_status& exit);
   void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
   bool delivered(const waiting_notice& n);

@@ -482,11 +482,6 @@ bool hub::delivered(const waiting_notice& n) {
   return !(done == errc::would_block || done == errc::no_memory);
 }
 
-exit_status hub::past_exit(std::uint32_t incarnation) const {
-  const auto found = std::find_if(past_.begin(), past_.end(), [&](const auto& p) { return p.first == incarnation; });
-  return found == past_.end() ? exit_status{} : found->second;
-}
-
 void hub::begin_shutdown(bool now) {
   shutting_down_ = true;
   if (now) ending_all_ = true;
