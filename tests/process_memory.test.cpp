@@ -4,8 +4,6 @@
 #include "process_support.hpp"
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 
 #include <unistd.h>
 
@@ -24,12 +22,7 @@ bool refuses(std::size_t bytes) {
 
 }  // namespace
 
-void* operator new(std::size_t bytes) {
-  if (void* const at = refuses(bytes) ? nullptr : std::malloc(bytes)) return at;
-  throw std::bad_alloc();
-}
-void operator delete(void* at) noexcept { std::free(at); }
-void operator delete(void* at, std::size_t) noexcept { std::free(at); }
+#include "refusing_memory.hpp"
 
 TEST_CASE("a start for which the hub has no memory is a clear error, wherever the memory ends, and nothing waits for it") {
   EACH_METHOD(how);

@@ -2,14 +2,12 @@
 // A process without memory of its own can still end what it holds: destructors do.
 #include "slots_support.hpp"
 
-#include <cstdlib>
-#include <new>
-
 using namespace slots_test;
 
 namespace {
 
 bool refusing = false;
+bool refuses(std::size_t) { return refusing; }
 
 struct no_memory {
   no_memory() { refusing = true; }
@@ -23,14 +21,7 @@ lease_token large_lease(slots& q) {
 
 }  // namespace
 
-// Not inlined, or GCC takes the pair apart and finds half of it wrong.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  if (void* const at = refusing ? nullptr : std::malloc(bytes)) return at;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return refusing ? nullptr : std::malloc(bytes); }
-[[gnu::noinline]] void operator delete(void* at) noexcept { std::free(at); }
-[[gnu::noinline]] void operator delete(void* at, std::size_t) noexcept { std::free(at); }
+#include "refusing_memory.hpp"
 
 TEST_CASE("slots: a lease of a large message is acknowledged without memory") {
   auto q = make();
