@@ -48,6 +48,8 @@ bytes pattern(std::size_t size, std::size_t seed) {
   return all;
 }
 
+constexpr int last_of_all = 1;
+
 // Once told to: signals for `whom` again and again while it sleeps; then what it waits for, be it a message, room, or the end.
 void disturb(pid_t whom, std::string waits_for, pipe_end<bytes, int> end, queue<int> q, queue<int> go) {
   go.get();
@@ -57,7 +59,7 @@ void disturb(pid_t whom, std::string waits_for, pipe_end<bytes, int> end, queue<
   }
   if (waits_for == "recv" || waits_for == "poll") end.send(bytes(1));
   else if (waits_for == "send")
-    while (end.try_recv()) {}
+    while (end.recv(60s).value() != last_of_all) {}
   else if (waits_for == "get") q.put(7);
   else if (waits_for == "put") q.get();
   else if (waits_for == "queue join") q.take().ack();
@@ -121,7 +123,7 @@ TEST_CASE("a call that sleeps goes on sleeping through handled signals, and ends
   go.put(1);
   if (what == "recv") CHECK(mine.recv().size() == 1);
   if (what == "poll") CHECK(mine.poll(60s));
-  if (what == "send") CHECK_NOTHROW(mine.send(0));
+  if (what == "send") CHECK_NOTHROW(mine.send(last_of_all));
   if (what == "get") CHECK(q.get() == 7);
   if (what == "put") CHECK_NOTHROW(q.put(2));
   if (what == "queue join") CHECK(q.join(60s));
