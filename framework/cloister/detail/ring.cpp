@@ -3,7 +3,6 @@
 #include <cloister/detail/ring.hpp>
 
 #include <bit>
-#include <new>
 
 namespace cloister::detail {
 

@@ -322,8 +322,7 @@ slots_chain::found slots::first_ready(bool takeable) {
     slot_word w;
     auto f = chain_.next_ready(walk, p, w);
     while (f == slots_chain::found::ready && takeable && limit != 0 && w.redelivered() >= limit) {
-      if (p.ring == walk.next.ring && p.at == walk.next.at) ++walk.next.at;
-      walk.skipped = true;
+      walk.pass_by(p);
       f = chain_.next_ready(walk, p, w);
     }
     if (f != slots_chain::found::again) return f;

@@ -29,6 +29,12 @@ struct slots_walk {
   std::uint64_t all_steps = 0;
   std::uint64_t epoch = no_epoch;  // as read before the walk: then it may begin where an earlier one came to
   static constexpr std::uint64_t no_epoch = ~std::uint64_t{0};
+
+  /// Leaves a READY slot that was found to others.
+  void pass_by(slot_place p) noexcept {
+    if (p.ring == next.ring && p.at == next.at) ++next.at;
+    skipped = true;
+  }
 };
 
 class slots_chain {

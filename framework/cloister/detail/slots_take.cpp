@@ -145,8 +145,7 @@ slots::outcome slots::try_take(actor_id me, taken& into, slots_walk& walk, bool 
       if (!bury(p, me, w.redelivered(), into)) {  // no place for it: it stays where it is, and others pass by
         into.from_ = nullptr;
         layout_.slot(p).word.store(w.raw, std::memory_order_release);
-        if (p.ring == walk.next.ring && p.at == walk.next.at) ++walk.next.at;
-        walk.skipped = true;
+        walk.pass_by(p);
       }
     }
     if (f == slots_chain::found::broken) {
