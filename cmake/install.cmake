@@ -10,7 +10,7 @@ install(EXPORT cloisterTargets NAMESPACE cloister:: DESTINATION ${config_dir})
 configure_package_config_file(cmake/cloisterConfig.cmake.in cloisterConfig.cmake INSTALL_DESTINATION ${config_dir})
 write_basic_package_version_file(cloisterConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cloisterConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/cloisterConfigVersion.cmake
-  DESTINATION ${config_dir})
+  cmake/FindCAF.cmake DESTINATION ${config_dir})
 
 # The .pc file finds its prefix from where it lies, so that a staged or moved tree works.
 file(RELATIVE_PATH pc_to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)

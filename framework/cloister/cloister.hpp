@@ -13,6 +13,7 @@
 #include <cloister/place.hpp>
 #include <cloister/process.hpp>
 #include <cloister/queue.hpp>
+#include <cloister/supervisor.hpp>
 #include <cloister/this_process.hpp>
 #include <cloister/wait.hpp>
 #include <cloister/wire.hpp>

@@ -24,6 +24,12 @@ std::string_view to_string(errc code) noexcept {
     case errc::not_attached: return "not_attached";
     case errc::invalid: return "invalid";
     case errc::not_started: return "not_started";
+    case errc::not_found: return "not_found";
+    case errc::already_started: return "already_started";
+    case errc::already_present: return "already_present";
+    case errc::running: return "running";
+    case errc::restarting: return "restarting";
+    case errc::unsupported: return "unsupported";
   }
   return "unknown errc";
 }

@@ -41,6 +41,12 @@ enum class errc : std::uint8_t {
   not_attached,    ///< no node in this process, or it was forked behind the library's back
   invalid,         ///< the call makes no sense now or with these arguments: a mistake in the program
   not_started,     ///< a process could not be started
+  not_found,        ///< there is no such child, name, ...
+  already_started,  ///< a child of that id is running
+  already_present,  ///< a child of that id is known, and not running
+  running,          ///< not while it runs
+  restarting,       ///< not while it is being restarted
+  unsupported,      ///< this kind of object has no such call
 };
 
 /// The enumerator's name: "timed_out".

@@ -41,14 +41,14 @@ process::state& process::get(const char* operation) const {
   return *state_;
 }
 
-std::unique_ptr<detail::start_request> process::make_request(const place& where, const process_options& options) {
+std::unique_ptr<detail::start_request> detail::make_request(start_method method, const process_options& options) {
   auto& self = membership::require();
   auto request = std::make_unique<detail::start_request>();
   auto& block = request->block;
   block.name = options.name;
   block.parent_name = self.self().name;
   block.daemon = options.daemon.value_or(self.self().daemon);
-  block.method = static_cast<std::uint8_t>(options.start.value_or(where.default_start_method()));
+  block.method = static_cast<std::uint8_t>(options.start.value_or(method));
   block.log_level = static_cast<std::uint8_t>(current_log_level());
   block.shutdown_ns = options.shutdown.count();
   block.memory_limit = options.limits.memory;

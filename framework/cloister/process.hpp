@@ -40,6 +40,12 @@ struct process_limits {
   unsigned open_files = 0;
 };
 
+struct process_options;
+namespace detail {
+/// A request without body and arguments. Throws `failure`.
+std::unique_ptr<start_request> make_request(start_method method, const process_options& options);
+}  // namespace detail
+
 /// Where a process's output goes: where its starter's goes (default), to a file (created or truncated), or to an open descriptor.
 class redirection {
  public:
@@ -48,7 +54,7 @@ class redirection {
   redirection(int fd) : fd_(fd) {}  // NOLINT(google-explicit-constructor): duplicated when the process is constructed
 
  private:
-  friend class process;
+  friend std::unique_ptr<detail::start_request> detail::make_request(start_method, const process_options&);
   std::optional<std::filesystem::path> file_;
   int fd_ = -1;
 };
@@ -130,7 +136,6 @@ class [[nodiscard]] process {
 
  private:
   struct state;
-  static std::unique_ptr<detail::start_request> make_request(const place& where, const process_options& options);
   void begin(std::unique_ptr<detail::start_request> request, const process_options& options);
   void begin_fork(std::unique_ptr<detail::start_request> request, const process_options& options, std::function<void()> body,
                   const std::function<void()>& release);
@@ -144,7 +149,7 @@ class [[nodiscard]] process {
 
 template <class F, class... Args>
 process::process(const place& where, process_options options, F&& body, Args&&... args) : process() {
-  auto request = make_request(where, options);
+  auto request = detail::make_request(where.default_start_method(), options);
   detail::encode_start(*request, std::forward<F>(body), std::forward<Args>(args)...);
   begin(std::move(request), options);
 }
@@ -154,7 +159,7 @@ process process::fork(const place& where, process_options options, Closure body)
   process p;
   auto closure = std::make_shared<std::optional<Closure>>(std::move(body));
   p.begin_fork(
-      make_request(where, options), options, [closure] { static_cast<void>((**closure)()); }, [closure] { closure->reset(); });
+      detail::make_request(where.default_start_method(), options), options, [closure] { static_cast<void>((**closure)()); }, [closure] { closure->reset(); });
   return p;
 }
 

@@ -40,25 +40,6 @@ void send_quietly(const owned_fd& control, const request& what) noexcept {
   } catch (...) {}
 }
 
-// Sends a request that wants an answer, and waits for it (see await_datagram). The first process's hub always answers; if it is gone this
-// process goes too.
-answer ask(const owned_fd& control, const request& what, std::vector<int> fds, datagram& reply) {
-  auto [mine, theirs] = socket_pair("a request to the node's hub: ");
-  fds.insert(fds.begin(), theirs.get());
-  send_request(control, what, fds);
-  theirs.reset();
-  // End-of-file instead of an answer: the hub could not take the request's descriptors (if it were gone, so would this process be).
-  switch (await_datagram(mine.get(), reply)) {
-    case receive_status::received: break;
-    case receive_status::ended: throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
-    case receive_status::empty:
-      throw failure(stop_reason().value_or(errc::stopping), "the node's hub did not answer, and this process was asked to stop");
-  }
-  auto got = decode<answer>(reply.bytes);
-  if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
-  return got;  // its descriptor may have been lost: `reply.fds` says
-}
-
 }  // namespace
 
 membership* membership::current() noexcept { return self_actor() != 0 ? here : nullptr; }
@@ -241,21 +222,23 @@ owned_fd membership::bell(std::uint64_t object, unsigned which) {
 
 // Processes.
 
-std::shared_ptr<child_link> membership::start(const start_request& what) {
-  owned_fd arguments;
-  auto block = what.block;
-  if (block.arguments.size() > max_inline_arguments) {
-    arguments = owned_fd(::memfd_create("cloister arguments", MFD_CLOEXEC));
-    if (!arguments) throw failure(errc::no_descriptors, "process '" + block.name + "' start: this process has no descriptor left");
-    for (std::size_t done = 0; done < block.arguments.size();) {
-      const auto n = ::write(arguments.get(), block.arguments.data() + done, block.arguments.size() - done);
-      if (n < 0 && errno != EINTR)
-        throw failure(errc::no_memory, "process '" + block.name + "' start: no memory for its arguments");
-      if (n > 0) done += static_cast<std::size_t>(n);
-    }
-    block.arguments.clear();
-    block.has_arguments_fd = true;
+owned_fd move_to_memfd(start_block& block) {
+  if (block.arguments.size() <= max_inline_arguments) return {};
+  owned_fd arguments(::memfd_create("cloister arguments", MFD_CLOEXEC));
+  if (!arguments) throw failure(errc::no_descriptors, "process '" + block.name + "' start: this process has no descriptor left");
+  for (std::size_t done = 0; done < block.arguments.size();) {
+    const auto n = ::write(arguments.get(), block.arguments.data() + done, block.arguments.size() - done);
+    if (n < 0 && errno != EINTR) throw failure(errc::no_memory, "process '" + block.name + "' start: no memory for its arguments");
+    if (n > 0) done += static_cast<std::size_t>(n);
   }
+  block.arguments.clear();
+  block.has_arguments_fd = true;
+  return arguments;
+}
+
+std::shared_ptr<child_link> membership::start(const start_request& what) {
+  auto block = what.block;
+  const owned_fd arguments = move_to_memfd(block);
   const std::string title = "process '" + block.name + "' start: ";
   auto [mine, theirs] = socket_pair(title);
   std::vector<int> fds{theirs.get()};

@@ -105,6 +105,8 @@ class membership {
   /// A descriptor that no forked process may keep: the first process's end of the life pipe.
   void close_on_fork(int fd) noexcept { on_fork_ = fd; }
   void signal(std::uint32_t incarnation, int signal, std::int64_t grace_ns) noexcept;
+  /// The socket to the hub, for requests that have no function here (internal/control.hpp).
+  const owned_fd& control() const noexcept { return control_; }
   /// The process that started this one; asked for once. REQUIRES: id().parent != 0.
   std::shared_ptr<child_link> parent();
   void monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue);
@@ -139,6 +141,9 @@ class membership {
   std::vector<std::weak_ptr<child_link>> children_;                        // guarded by mutex_
   std::shared_ptr<child_link> parent_;                                     // guarded by mutex_
 };
+
+/// Large arguments go along in a memfd: empty if they are small. Throws `failure`.
+owned_fd move_to_memfd(start_block& block);
 
 /// The sink of handles for a start request, and the source in the child; both number handles in order.
 class start_handles final : public handle_sink {

@@ -43,7 +43,7 @@ unsigned foreign_threads() {
     std::FILE* comm = std::fopen(path.data(), "re");
     const bool alive = comm != nullptr && std::fgets(name.data(), static_cast<int>(name.size()), comm) != nullptr;
     if (comm != nullptr) std::fclose(comm);
-    if (alive && std::strncmp(name.data(), "cloister hub", 12) != 0) ++count;
+    if (alive && std::strncmp(name.data(), "cloister ", 9) != 0) ++count;
   }
   ::closedir(tasks);
 #ifdef CLOISTER_TSAN

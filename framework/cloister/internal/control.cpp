@@ -157,4 +157,21 @@ receive_status await_datagram(int fd, datagram& into) {
   }
 }
 
+answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply) {
+  auto [mine, theirs] = socket_pair("a request to the node's hub: ");
+  fds.insert(fds.begin(), theirs.get());
+  send_request(control, message, fds);
+  theirs.reset();
+  // End-of-file instead of an answer: the hub could not take the request's descriptors (if it were gone, so would this process be).
+  switch (await_datagram(mine.get(), reply)) {
+    case receive_status::received: break;
+    case receive_status::ended: throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
+    case receive_status::empty:
+      throw failure(detail::stop_reason().value_or(errc::stopping), "the node's hub did not answer, and this process was asked to stop");
+  }
+  auto got = decode<answer>(reply.bytes);
+  if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
+  return got;  // its descriptor may have been lost: `reply.fds` says
+}
+
 }  // namespace cloister::internal

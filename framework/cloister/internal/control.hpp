@@ -12,6 +12,7 @@
 #include <cloister/detail/start_block.hpp>
 #include <cloister/error.hpp>
 #include <cloister/fd.hpp>
+#include <cloister/internal/supervision.hpp>
 #include <cloister/wire.hpp>
 
 #include <cstdint>
@@ -121,9 +122,41 @@ struct shut_down {
 /// Answer = done, once everything sent before has been acted on.
 struct synchronise {};
 
+/// A child of a supervisor. Descriptors beside it: the block's own.
+struct child_declaration {
+  std::string id;
+  restart_type restart = permanent;
+  bool significant = false;
+  std::int64_t shutdown_ns = 0;
+  back_off delay;
+  detail::start_block block;
+};
+/// A supervisor of the sender's, numbered like its objects: first this, with descriptor 0 for its exit channel; then its children, in order;
+/// then its start. Errors are told at the start.
+struct make_supervisor {
+  std::uint64_t supervisor = 0;
+  supervisor_options options;
+};
+struct declare_child {
+  std::uint64_t supervisor = 0;
+  child_declaration child;
+};
+struct begin_supervisor {
+  std::uint64_t supervisor = 0;
+};
+/// Descriptor 0: where its supervisor answers, with supervision_value.
+struct call_supervisor {
+  enum class call : std::uint8_t { add, terminate, restart, remove, list, find, count, change, stop };
+  std::uint64_t supervisor = 0;
+  call what = call::list;
+  child_name who = {};
+  std::optional<child_declaration> child = {};     // add
+  std::optional<supervisor_options> options = {};  // change; its children were declared before
+};
+
 using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
                              watch_process, monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words,
-                             shut_down, synchronise>;
+                             shut_down, synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor>;
 
 // Answers.
 struct done {};
@@ -138,12 +171,13 @@ struct fork_grant {
 struct redeemed {
   object_ref ref;
 };
-using answer = std::variant<done, refused, fork_grant, redeemed>;
+using answer = std::variant<done, refused, fork_grant, redeemed, supervision_value>;
 
 // What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended` only.
 struct started {
   std::uint32_t incarnation = 0;
   std::int32_t pid = 0;
+  std::string name;
 };
 struct ended {
   exit_status exit;
@@ -187,5 +221,9 @@ receive_status receive_datagram(int fd, datagram& into, bool peek = false);
 /// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then hangs up:
 /// `empty`, and the hub's send fails, now or later.
 receive_status await_datagram(int fd, datagram& into);
+
+/// Sends a request that wants an answer, and waits for it; `reply` has the descriptors that came with it. The first process's hub always
+/// answers; if it is gone this process goes too. Throws `failure`, also for `refused`.
+answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply);
 
 }  // namespace cloister::internal

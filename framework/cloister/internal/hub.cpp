@@ -144,6 +144,7 @@ void hub::round() {
         std::uint64_t count = 0;
         static_cast<void>(!::read(wake_.get(), &count, sizeof count));
         if (interrupted_.exchange(false)) begin_shutdown(true);
+        do_posted();
         if (abandoned_.load()) leaving_ = true;
         break;
       }
@@ -237,7 +238,7 @@ bool answer_with(owned_fd& socket, const answer& what, int fd = -1) {
 }
 
 // Nobody has the other end any more.
-bool abandoned(const owned_fd& channel) {
+bool left_alone(const owned_fd& channel) {
   pollfd other{channel.get(), 0, 0};
   return ::poll(&other, 1, 0) > 0 && (other.revents & POLLHUP) != 0;
 }
@@ -309,10 +310,9 @@ void hub::act(member& from, request& what, datagram& d) {
       answer_with(need(d, 0), done{});
       const auto to = h.members_.find(r.incarnation);
       if (to != h.members_.end()) {
-        auto& channels = to->second->exit_channels;
-        // The first one is its starter's, who may still be waiting for its start.
-        if (!channels.empty()) channels.erase(std::remove_if(channels.begin() + 1, channels.end(), abandoned), channels.end());
-        channels.push_back(std::move(channel));
+        auto& watchers = to->second->watchers;
+        std::erase_if(watchers, left_alone);
+        watchers.push_back(std::move(channel));
       } else static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{h.past_exit(r.incarnation)}}), {}, false));
     }
     void operator()(monitor_process& r) {
@@ -340,6 +340,10 @@ void hub::act(member& from, request& what, datagram& d) {
       h.begin_shutdown(r.now);
     }
     void operator()(synchronise&) { answer_with(need(d, 0), done{}); }
+    void operator()(make_supervisor& r) { h.make(from, r, std::move(need(d, 0))); }
+    void operator()(declare_child& r) { h.declare(from, r, d); }
+    void operator()(begin_supervisor& r) { h.begin(from, r); }
+    void operator()(call_supervisor& r) { h.call(from, r, d); }
   };
   std::visit(visitor{*this, from, d, by}, what);
 }

@@ -9,13 +9,16 @@
 
 #include <cloister/fd.hpp>
 #include <cloister/internal/control.hpp>
+#include <cloister/internal/control_plane.hpp>
 #include <cloister/internal/launcher.hpp>
 #include <cloister/internal/registry.hpp>
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -35,7 +38,7 @@ inline constexpr std::int64_t status_patience_ns = 1'000'000'000;
 /// In a shutdown: how long the launcher may take to give back what it was to start, or to end.
 inline constexpr std::int64_t launcher_patience_ns = 1'000'000'000;
 
-class hub {
+class hub final : private control_plane::host {
  public:
   /// `launcher`: its socket to the hub (may be empty: the first start executes one), its context for executing it again.
   hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_fd first_process);
@@ -55,6 +58,11 @@ class hub {
     std::string name;
     std::int32_t pid = 0;
   };
+  /// Who hears of a start and of the end: an exit channel, or a supervisor actor.
+  struct starter_ear {
+    owned_fd channel;
+    std::uint64_t supervisor = 0, child = 0;
+  };
   struct member {
     detail::process_identity identity;
     std::string name;
@@ -71,7 +79,8 @@ class hub {
     std::optional<last_words> words;
     std::int64_t shutdown_ns = 0;
     std::int64_t kill_at = 0;  // escalation of a SIGTERM; 0: none
-    std::vector<owned_fd> exit_channels;
+    starter_ear ear;
+    std::vector<owned_fd> watchers;  // exit channels of others than its starter
     std::vector<monitor> monitors;
   };
   struct pending_start {
@@ -104,8 +113,12 @@ class hub {
   exit_status past_exit(std::uint32_t incarnation) const;
 
   // hub_processes.cpp
+  result<void> may_start(std::uint32_t holder, const detail::start_block& block, std::size_t descriptors, const std::string& title) const;
   void start(member& by, start_process& what, datagram& d);
+  void launch(member& by, std::uint32_t holder, detail::start_block block, std::vector<owned_fd> fds, starter_ear ear);
+  bool say(const starter_ear& ear, const exit_message& word);
   void prepare_fork(member& by, fork_process& what, datagram& d);
+  std::uint32_t next_incarnation() noexcept;
   member& add_member(const member& by, const detail::start_block& block);
   bool no_more_starts(const member& by) const noexcept;
   void pump_launches();
@@ -128,6 +141,32 @@ class hub {
   void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
   bool delivered(const waiting_notice& n);
   void begin_shutdown(bool now);
+
+  // hub_supervisors.cpp
+  struct recipe;
+  struct supervised {  // a supervisor, as the hub knows it
+    std::uint32_t owner = 0;   // incarnation of its process
+    std::uint32_t holder = 0;  // an incarnation of its own: what it holds for its children
+    supervisor_options options;
+    std::vector<child_spec> declared;
+    std::optional<cloister::error> wrong;  // the first wrong declaration
+    owned_fd exit_channel;                 // until it runs
+    bool runs = false;
+  };
+  control_plane& plane();
+  supervised* supervisor_of(const member& from, std::uint64_t number);
+  void make(member& from, make_supervisor& what, owned_fd exit_channel);
+  result<child_spec> spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds, bool truncated);
+  void declare(member& from, declare_child& what, datagram& d);
+  void begin(member& from, begin_supervisor& what);
+  void call(member& from, call_supervisor& what, datagram& d);
+  void abandon_supervisors(std::uint32_t owner);  // 0: of everybody
+  void start_child(std::uint64_t supervisor, std::uint64_t child, std::shared_ptr<const void> what) override;
+  void signal_child(std::uint32_t incarnation, int signal) override;
+  void supervisor_ended(std::uint64_t supervisor) override;
+  /// Has the hub's thread do something. Any thread.
+  void post(std::function<void(hub&)> what);
+  void do_posted();
 
   // hub_strays.cpp
   std::uint32_t origin_of(pid_t pid) const noexcept;  // the incarnation in this node; 0: none
@@ -162,6 +201,8 @@ class hub {
   std::deque<waiting_notice> notices_;
   std::vector<unknown_pin> unknown_pins_;  // redemptions to be tried again after everybody was heard
   registry objects_;
+  std::map<std::uint64_t, supervised> supervisors_;
+  std::unique_ptr<control_plane> plane_;  // once there is a supervisor
   bool adopts_ = false;         // the first process may have children that the launcher does not reap
   bool adopted_left_ = false;   // and has some that are no members
   bool shutting_down_ = false;  // the first process starts nothing more
@@ -170,6 +211,8 @@ class hub {
   std::int64_t next_look_ = 0;
   std::int64_t launcher_kill_at_ = 0;  // 0: it owes nothing
   // any thread
+  std::mutex posted_mutex_;
+  std::vector<std::function<void(hub&)>> posted_;  // guarded by posted_mutex_
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> abandoned_{false};  // by a node that could not be made after all
   std::thread thread_;

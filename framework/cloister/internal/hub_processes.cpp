@@ -47,6 +47,11 @@ std::optional<int> status_by_kernel(const owned_fd& pidfd) noexcept {
   return info.exit_code;
 }
 
+void tell_end(const owned_fd& channel, const exit_status& exit) {
+  static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{exit}}), {}, false));
+  static_cast<void>(::shutdown(channel.get(), SHUT_RDWR));  // end-of-file also where a forked process keeps a copy of it
+}
+
 }  // namespace
 
 void hub::log_line(const member& m, const std::string& what) const {
@@ -63,12 +68,16 @@ std::uint16_t hub::free_actor() {
   return last_actor_ < 65000 ? ++last_actor_ : std::uint16_t{0};
 }
 
+std::uint32_t hub::next_incarnation() noexcept {
+  if (++last_incarnation_ == own_tag_) ++last_incarnation_;
+  return last_incarnation_;
+}
+
 hub::member& hub::add_member(const member& by, const detail::start_block& block) {
   const auto actor = free_actor();
   if (actor == 0) throw failure(errc::not_started, "process '" + block.name + "' start: the node has 65000 processes already");
   auto m = std::make_unique<member>();
-  if (++last_incarnation_ == own_tag_) ++last_incarnation_;
-  m->identity = {last_incarnation_, actor, by.identity.incarnation, by.pid};
+  m->identity = {next_incarnation(), actor, by.identity.incarnation, by.pid};
   m->name = block.name.empty() ? "process-" + std::to_string(m->identity.incarnation) : block.name;
   m->daemon = block.daemon;
   m->shutdown_ns = block.shutdown_ns;
@@ -79,49 +88,61 @@ bool hub::no_more_starts(const member& by) const noexcept {
   return ending_all_ || (shutting_down_ && by.identity.incarnation == 1);
 }
 
-void hub::start(member& by, start_process& what, datagram& d) {
-  auto& block = what.block;
-  if (d.fds.empty()) return;  // no exit channel: nobody to tell
-  owned_fd exit_channel = std::move(d.fds[0]);
-  const auto refuse = [&](errc code, const std::string& text) {
-    static_cast<void>(send_datagram(exit_channel.get(), encode(exit_message{refused{code, text}}), {}, false));
-  };
-  const std::string title = "process '" + block.name + "' start: ";
-  if (no_more_starts(by)) return refuse(errc::interrupted, title + "the node is shutting down");
-  if (d.truncated) return refuse(errc::no_descriptors, title + "the node's first process has no descriptor left");
+// Whether `holder` has what `block` needs, and there is a descriptor for each thing that wants one.
+result<void> hub::may_start(std::uint32_t holder, const detail::start_block& block, std::size_t descriptors, const std::string& title) const {
   for (const auto& ref : block.objects) {
-    if (!objects_.holds(by.identity.incarnation, ref.object))
-      return refuse(errc::gone, title + "a handle among its arguments names no object of its starter");
+    if (!objects_.holds(holder, ref.object)) return {errc::gone, title + "a handle among its arguments names no object of its starter"};
   }
   const std::size_t own = static_cast<std::size_t>(block.has_arguments_fd) + static_cast<std::size_t>(block.has_stdout) +
                           static_cast<std::size_t>(block.has_stderr) + block.descriptors;
-  if (d.fds.size() != own + 1 || own + 1 + block.objects.size() > max_descriptors)
-    return refuse(errc::invalid,
-                  title + "more handles and descriptors than " + std::to_string(max_descriptors) + " among its arguments");
+  if (descriptors != own || own + 1 + block.objects.size() > max_descriptors)
+    return {errc::invalid, title + "more handles and descriptors than " + std::to_string(max_descriptors) + " among its arguments"};
+  return {};
+}
 
+// False if nobody hears it.
+bool hub::say(const starter_ear& ear, const exit_message& word) {
+  if (ear.supervisor == 0) return ear.channel && send_datagram(ear.channel.get(), encode(word), {}, false);
+  if (const auto* yes = std::get_if<started>(&word)) plane().started(ear.supervisor, {ear.child, {yes->incarnation, yes->pid, yes->name}});
+  if (const auto* no = std::get_if<refused>(&word)) plane().refused(ear.supervisor, {ear.child, cloister::error(no->code, no->text)});
+  return supervisors_.contains(ear.supervisor);
+}
+
+void hub::start(member& by, start_process& what, datagram& d) {
+  if (d.fds.empty()) return;  // no exit channel: nobody to tell
+  starter_ear ear{std::move(d.fds[0])};
+  d.fds.erase(d.fds.begin());
+  const std::string title = "process '" + what.block.name + "' start: ";
+  if (d.truncated) return static_cast<void>(say(ear, refused{errc::no_descriptors, title + "the node's first process has no descriptor left"}));
+  if (auto may = may_start(by.identity.incarnation, what.block, d.fds.size(), title); !may)
+    return static_cast<void>(say(ear, refused{may.error().code(), may.error().text()}));
+  launch(by, by.identity.incarnation, std::move(what.block), std::move(d.fds), std::move(ear));
+}
+
+// REQUIRES: may_start. `ear` hears of it, now or later.
+void hub::launch(member& by, std::uint32_t holder, detail::start_block block, std::vector<owned_fd> fds, starter_ear ear) {
+  const std::string title = "process '" + block.name + "' start: ";
   pending_start pending;
   const auto fail = [&](errc code, const std::string& text) {
-    if (pending.incarnation == 0) return refuse(code, text);
+    if (pending.incarnation == 0) return static_cast<void>(say(ear, refused{code, text}));
     start_failed(*members_.at(pending.incarnation), code, text);
   };
+  if (no_more_starts(by)) return fail(errc::interrupted, title + "the node is shutting down");
   try {
     auto [ours, theirs] = socket_pair(title, true);
     static_cast<void>(::fcntl(ours.get(), F_SETFL, O_NONBLOCK));
     pending.fds.push_back(std::move(theirs));
-    for (std::size_t i = 1; i < d.fds.size(); ++i) pending.fds.push_back(std::move(d.fds[i]));
+    for (auto& fd : fds) pending.fds.push_back(std::move(fd));
     for (const auto& ref : block.objects) {
       pending.fds.push_back(objects_.memory_of(ref.object));
       if (!pending.fds.back()) throw failure(errc::no_descriptors, title + "the node's first process has no descriptor left");
     }
-    std::vector<owned_fd> exit_channels;
-    exit_channels.reserve(1);
     auto& m = add_member(by, block);
-    exit_channels.push_back(std::move(exit_channel));
-    m.exit_channels = std::move(exit_channels);
     pending.incarnation = m.identity.incarnation;
+    m.ear = std::move(ear);
     m.control = std::move(ours);
     block.name = m.name;
-    for (const auto& ref : block.objects) objects_.give(by.identity.incarnation, m.identity.incarnation, ref);
+    for (const auto& ref : block.objects) objects_.give(holder, m.identity.incarnation, ref);
     pending.method = static_cast<start_method>(block.method) == start_method::spawn ? launch_method::exec : launch_method::fork;
     const launch_header header{pending.incarnation, pending.method};
     const auto head = std::as_bytes(std::span(&header, 1));
@@ -250,7 +271,7 @@ void hub::launcher_ended() {
     read_requests(m, true);
     if (m.said_hello) {  // in between: it runs, but cannot be heard
       const refused why{errc::not_started, "process '" + m.name + "' start: the launcher ended meanwhile"};
-      static_cast<void>(send_datagram(m.exit_channels.front().get(), encode(exit_message{why}), {}, false));
+      static_cast<void>(say(m.ear, why));
       unwatch(m.control);
       m.asked_to_end = true;
       runs(m, m.pid);  // which ends it, for it has no socket; it is buried when it is dead
@@ -285,10 +306,10 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
   by_pid_[pid] = m.identity.incarnation;
   if (m.forked && m.identity.parent == 1) adopts_ = true;
   if (m.pidfd) watch(m.pidfd.get(), event_key(event_source::pidfd, m.identity.incarnation));
-  exit_message word = started{m.identity.incarnation, pid};
+  exit_message word = started{m.identity.incarnation, pid, m.name};
   if (!m.pidfd && !reaped && !m.forked)
     word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
-  const bool told = !m.exit_channels.empty() && send_datagram(m.exit_channels.front().get(), encode(word), {}, false);
+  const bool told = say(m.ear, word);
   log_line(m, "started");
   if (const auto early = early_status_.find(pid); early != early_status_.end()) {
     m.wait_status = early->second;
@@ -308,8 +329,8 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
 }
 
 void hub::start_failed(member& m, errc code, const std::string& text) {
-  for (auto& channel : m.exit_channels)
-    static_cast<void>(send_datagram(channel.get(), encode(exit_message{refused{code, text}}), {}, false));
+  static_cast<void>(say(m.ear, refused{code, text}));
+  for (auto& channel : m.watchers) tell_end(channel, exit_status());
   const dead_process dead{m.identity.incarnation, m.identity.actor, exit_status{}};
   objects_.bury(std::span(&dead, 1));
   unwatch(m.control);
@@ -332,7 +353,7 @@ void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
     auto& m = add_member(by, what.block);
     m.forked = true;
     m.control = std::move(ours);
-    m.exit_channels.push_back(std::move(d.fds[1]));
+    m.ear.channel = std::move(d.fds[1]);
     objects_.copy_holds(by.identity.incarnation, m.identity.incarnation);
     watch(m.control.get(), event_key(event_source::control, m.identity.incarnation));
     answer_it(fork_grant{m.identity.incarnation, m.identity.actor}, theirs.get());
@@ -437,6 +458,7 @@ void hub::bury_the_dead() {
       send_signal(m->pidfd, SIGKILL);
     }
     end_strays_of(d.incarnation);
+    abandon_supervisors(d.incarnation);
     const auto m = members_.find(d.incarnation);
     if (const auto p = by_pid_.find(m->second->pid); p != by_pid_.end() && p->second == d.incarnation)
       by_pid_.erase(p);  // else: used again
@@ -447,10 +469,9 @@ void hub::bury_the_dead() {
 }
 
 void hub::announce(member& m, const exit_status& exit) {
-  for (auto& channel : m.exit_channels) {
-    static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{exit}}), {}, false));
-    static_cast<void>(::shutdown(channel.get(), SHUT_RDWR));  // end-of-file also where a forked process keeps a copy of it
-  }
+  if (m.ear.supervisor != 0) plane().ended(m.identity.incarnation, exit);
+  else tell_end(m.ear.channel, exit);
+  for (auto& channel : m.watchers) tell_end(channel, exit);
   for (const auto& to : m.monitors) notify(to, m.identity.incarnation, exit);
   past_.emplace_back(m.identity.incarnation, exit);
   if (past_.size() > past_exits_kept) past_.pop_front();
@@ -485,6 +506,7 @@ bool hub::delivered(const waiting_notice& n) {
 void hub::begin_shutdown(bool now) {
   shutting_down_ = true;
   if (now) ending_all_ = true;
+  abandon_supervisors(now ? 0 : 1);
   for (auto& [incarnation, m] : members_) {
     // The others' daemons are theirs: whoever is waited for goes on as before.
     if (incarnation == 1 || (!now && !(m->daemon && m->identity.parent == 1))) continue;

@@ -218,12 +218,12 @@ void launch_one(const launcher_context& context) noexcept {
   if (pidfd >= 0) ::close(pidfd);
 }
 
-int child_ended = -1;  // an eventfd
+int child_signal = -1;  // an eventfd
 
 void on_child_ended(int) {
   const int kept = errno;
   const std::uint64_t one = 1;
-  static_cast<void>(!::write(child_ended, &one, sizeof one));
+  static_cast<void>(!::write(child_signal, &one, sizeof one));
   errno = kept;
 }
 
@@ -259,7 +259,7 @@ void launcher_main(const launcher_context& context) {
   for (const int signal : {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU}) ::signal(signal, SIG_IGN);
   // A handler and an eventfd, no signalfd: if the program starts threads before its node, an executed launcher has them too, and one
   // of them may be given the signal. (An inherited SIG_IGN would destroy exit statuses.)
-  child_ended = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  child_signal = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   struct sigaction on_child {};
   on_child.sa_handler = on_child_ended;
   on_child.sa_flags = SA_RESTART | SA_NOCLDSTOP;
@@ -275,13 +275,13 @@ void launcher_main(const launcher_context& context) {
   sigaddset(&blocked, SIGINT);
   ::sigprocmask(SIG_SETMASK, &blocked, nullptr);
   // The life pipe too: a process that the program forked by itself may keep the socket open after the first process's end.
-  std::array<pollfd, 3> watched{{{context.socket, POLLIN, 0}, {child_ended, POLLIN, 0}, {context.life, 0, 0}}};
+  std::array<pollfd, 3> watched{{{context.socket, POLLIN, 0}, {child_signal, POLLIN, 0}, {context.life, 0, 0}}};
   for (;;) {
     if (::poll(watched.data(), watched.size(), -1) < 0) continue;
     if (watched[2].revents != 0) end_all_children();
     if (watched[1].revents != 0) {
       std::uint64_t count = 0;
-      static_cast<void>(!::read(child_ended, &count, sizeof count));
+      static_cast<void>(!::read(child_signal, &count, sizeof count));
       if (reap(context)) report_strays(context);
     }
     if (watched[0].revents != 0) {

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one place that knows which CAF this is. Written for 0.17.6, the version that Debian and Ubuntu have; what 1.x spells otherwise has its
+// other spelling here. Everything that crosses CAF is a `note`: CAF delivers it, and looks at nothing inside. Never part of a public header.
+#pragma once
+
+#include <cloister/error.hpp>
+#include <cloister/wire.hpp>
+
+#include <caf/all.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace cloister::internal::caf_bridge {
+
+/// One message between actors of the control plane, which all live in one process.
+struct note {
+  std::shared_ptr<void> content;
+};
+
+}  // namespace cloister::internal::caf_bridge
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(cloister::internal::caf_bridge::note)
+
+namespace cloister::internal::caf_bridge {
+
+using actor = caf::actor;
+using event_actor = caf::event_based_actor;
+
+/// Few threads, none of which wakes up while there is nothing to do.
+struct config : caf::actor_system_config {
+  explicit config(std::size_t threads) {
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", threads);
+    add_thread_hook<named_threads>();
+  }
+  // cloister's own threads are known by their names (see process::fork).
+  struct named_threads final : caf::thread_hook {
+    void init(caf::actor_system&) override {}
+    void thread_started() override { ::pthread_setname_np(::pthread_self(), "cloister caf"); }
+    void thread_terminates() override {}
+  };
+};
+
+/// How a process ended, as the reason for the end of the actor that stands for it.
+inline caf::error to_reason(const exit_status& exit) {
+  const auto bytes = encode(exit);
+  return {1, caf::atom("cloister"), caf::make_message(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()))};
+}
+inline exit_status to_exit(const caf::error& reason) {
+  if (reason.category() == caf::atom("cloister") && reason.context().match_elements<std::string>()) {
+    const auto& bytes = reason.context().get_as<std::string>(0);
+    return decode<exit_status>(std::as_bytes(std::span(bytes)));
+  }
+  return reason ? exit_status::threw("cloister::failure", "its actor ended: " + caf::to_string(reason)) : exit_status::exited(0);
+}
+
+/// An actor that does nothing but end when it is told to, for that reason.
+inline actor spawn_proxy(caf::actor_system& system) {
+  return system.spawn<caf::hidden>([](event_actor*) -> caf::behavior { return {[](const note&) {}}; });
+}
+
+inline void send_to_self(event_actor& self, std::chrono::nanoseconds after, note what) { self.delayed_send(&self, after, std::move(what)); }
+inline void send(const actor& to, note what) { caf::anon_send(to, std::move(what)); }
+inline void end(const actor& who, const exit_status& exit) { caf::anon_send(who, caf::exit_msg{who.address(), to_reason(exit)}); }
+
+}  // namespace cloister::internal::caf_bridge

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a supervisor does, step by step: OTP's rules (supervisor.erl) without a thread, a clock or a process of its own. It starts, watches
+// and ends children through an `environment`, and is told what happens by events; while it waits for one event the others wait in its
+// inbox, in order, except questions, which are answered at once.
+//
+// Owner: a supervisor actor. One thread at a time. Never blocks. The environment may put events from within its calls.
+#pragma once
+
+#include <cloister/error.hpp>
+#include <cloister/internal/waiting_task.hpp>
+#include <cloister/process.hpp>
+#include <cloister/supervision.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+namespace cloister::internal {
+
+/// What a child is made from. `recipe` is the environment's: how to start it.
+struct child_spec {
+  std::string id;
+  restart_type restart = permanent;
+  bool significant = false;
+  std::int64_t shutdown_ns = 5'000'000'000;  // brutal_kill is negative; the largest: for ever
+  bool supervisor = false;
+  back_off delay;
+  std::shared_ptr<const void> recipe;
+};
+
+/// A child by its id, or under simple_one_for_one by its process's incarnation.
+using child_name = std::variant<std::string, std::uint32_t>;
+
+// What a supervisor can be asked to do; `answer_to` is the environment's.
+struct add_child { child_spec spec; };               // simple_one_for_one: only its recipe counts, and may be none
+struct terminate_child { child_name who; };
+struct restart_child { child_name who; };
+struct delete_child { child_name who; };
+struct list_children {};
+struct find_child { child_name who; };
+struct count_children {};
+struct change_specs {                                 // flags and the specifications of the static children
+  supervisor_options options;
+  std::vector<child_spec> children;
+};
+struct stop_supervisor {};
+using supervision_call = std::variant<add_child, terminate_child, restart_child, delete_child, list_children, find_child, count_children,
+                                      change_specs, stop_supervisor>;
+using supervision_value = std::variant<std::monostate, child_info, std::vector<child_info>, child_counts>;
+using supervision_answer = result<supervision_value>;
+
+// What happens to it.
+struct called { std::uint64_t answer_to = 0; supervision_call what; };
+struct child_started { std::uint64_t child = 0; process_id process; };
+struct child_refused { std::uint64_t child = 0; cloister::error why; };  // it could not be started
+struct child_declined { std::uint64_t child = 0; };                      // it started, and said that it is not needed
+struct child_ended { std::uint64_t child = 0; exit_status exit; };
+struct time_came {};
+struct retry_child { std::uint64_t child = 0; };  // to itself
+struct abandoned {};                              // nobody wants it any more: end, restart nothing
+using supervision_event = std::variant<called, child_started, child_refused, child_declined, child_ended, time_came, retry_child, abandoned>;
+
+/// What a supervisor tells of itself, for logs and subscribers.
+struct supervision_report {
+  enum class kind : std::uint8_t { started, ended, start_failed, restarting, ended_otherwise, gave_up, stopped } what = kind::started;
+  std::string supervisor;
+  child_info child;
+  exit_status exit;       // ended, ended_otherwise
+  std::string text;       // start_failed
+  unsigned restarts = 0;  // of this child
+};
+
+class supervision {
+ public:
+  class environment {
+   public:
+    virtual ~environment() = default;
+    /// Starts `child`; answered by child_started, child_refused or child_declined, and then once by child_ended, each with that number.
+    virtual void start(std::uint64_t child, const child_spec& spec) = 0;
+    virtual void ask_to_end(std::uint64_t child) = 0;
+    virtual void kill(std::uint64_t child) = 0;
+    virtual bool lives(std::uint32_t incarnation) const = 0;
+    virtual std::int64_t now() const = 0;
+    /// One time_came at that time or later; a new call replaces the last one. The largest: never.
+    virtual void wake_at(std::int64_t when) = 0;
+    virtual void answer(std::uint64_t answer_to, supervision_answer what) = 0;
+    virtual void report(supervision_report what) = 0;
+    /// All initial children run, or the supervisor has ended because one could not be started.
+    virtual void ready(result<void> how) = 0;
+    /// The last call: no child is left. `how`: as of a process; orderly_end if it was stopped or gave up.
+    virtual void ended(exit_status how) = 0;
+  };
+
+  /// What is wrong with them, if anything; each mistake has its own sentence.
+  static result<void> check(const supervisor_options& options, const std::vector<child_spec>& children);
+
+  /// REQUIRES: check(). `world` outlives this.
+  supervision(environment& world, supervisor_options options, std::vector<child_spec> children);
+  supervision(const supervision&) = delete;
+  supervision& operator=(const supervision&) = delete;
+
+  void begin();
+  void on(supervision_event event);
+
+ private:
+  struct child {
+    std::uint64_t number = 0;  // of its latest start; 0: it never ran
+    child_spec spec;
+    child_state state = child_state::stopped;
+    std::optional<process_id> process;
+    bool dynamic = false;
+    unsigned restarts = 0;
+    std::int64_t started_at = 0, delay = 0;
+    std::list<child>::iterator self;
+  };
+  using children = std::list<child>;
+  enum class step : std::uint8_t { go_on, end };
+
+  task<> run();
+  task<step> handle(supervision_event event);
+  task<step> handle_call(called call);
+  task<result<supervision_value>> add(add_child what);
+  task<step> child_gone(child& c, exit_status exit);
+  task<step> restart(child& c);
+  task<step> attempt(child& c);
+  task<step> restart_group(child& failed);
+  void try_again(child& c, const cloister::error& why);
+  task<result<bool>> start(child& c);  // true: it runs; false: it declined
+  task<> end(child& c);
+  task<> end_together(const std::vector<child*>& all);
+  task<> end_all();
+  task<std::optional<child_ended>> await_end(std::int64_t until);  // of one that is ending; nothing: too late
+
+  std::optional<supervision_answer> answer_question(const supervision_call& call);
+  child& keep(child_spec spec);
+  result<child*> find(const child_name& who);
+  child* by_number(std::uint64_t number);
+  bool too_many_restarts();
+  void forget(child& c);
+  void has_no_process(child& c);
+  void drop_or_stop(child& c);
+  bool ends_with(const child& c) const;
+  result<supervision_value> change(change_specs what);
+  child_info info(const child& c) const;
+  void report(supervision_report::kind what, const child& c, const exit_status& exit = {}, const std::string& text = {});
+  void schedule();
+  bool simple() const { return options_.strategy == simple_one_for_one; }
+
+  environment& world_;
+  supervisor_options options_;
+  child_spec template_;  // simple_one_for_one
+  children children_;    // in the order of their start
+  std::unordered_map<std::string, child*> by_id_;  // not under simple_one_for_one
+  std::unordered_map<std::uint64_t, child*> by_number_;
+  std::unordered_map<std::uint32_t, child*> by_incarnation_;
+  inbox<supervision_event> inbox_;
+  std::deque<std::int64_t> restarts_;  // within the period
+  std::vector<std::pair<std::int64_t, std::uint64_t>> retries_;  // when, which child
+  std::int64_t deadline_ = 0;          // of the end that is awaited; the largest: none
+  std::uint64_t last_number_ = 0;
+  bool abandoned_ = false;
+  std::minstd_rand random_;
+  std::optional<task<>> running_;
+};
+
+}  // namespace cloister::internal

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The rules of supervision by themselves: no process, no clock; what children do is said by the test.
+#include <cloister/internal/supervision.hpp>
+
+#include "harness.hpp"
+
+#include <csignal>
+#include <limits>
+#include <map>
+#include <set>
+
+using namespace cloister;
+using namespace cloister::internal;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+
+child_spec spec(std::string id, restart_type restart = permanent) {
+  child_spec s;
+  s.id = std::move(id);
+  s.restart = restart;
+  return s;
+}
+
+/// Children start and end at once unless the test says otherwise.
+class world final : public supervision::environment {
+ public:
+  explicit world(supervisor_options options, std::vector<child_spec> all) : machine_(*this, std::move(options), std::move(all)) {}
+
+  // What children do, by id.
+  std::set<std::string> refuse, decline, deaf, otherwise;
+  std::map<std::string, int> refuse_times;
+
+  // What happened.
+  std::vector<std::string> log;
+  std::optional<result<void>> was_ready;
+  std::optional<exit_status> over;
+  std::vector<supervision_report> reports;
+  std::int64_t time = 1000 * second, wake = std::numeric_limits<std::int64_t>::max();
+
+  void begin() { machine_.begin(); }
+  supervision_answer call(supervision_call what) {
+    const auto to = ++calls_;
+    machine_.on(called{to, std::move(what)});
+    REQUIRE(answers_.contains(to));
+    return answers_.at(to);
+  }
+  std::uint64_t call_later(supervision_call what) {
+    machine_.on(called{++calls_, std::move(what)});
+    return calls_;
+  }
+  bool answered(std::uint64_t to) const { return answers_.contains(to); }
+  const supervision_answer& answer_to(std::uint64_t to) const { return answers_.at(to); }
+
+  std::vector<child_info> list() { return std::get<std::vector<child_info>>(call(list_children{}).value()); }
+  child_counts count() { return std::get<child_counts>(call(count_children{}).value()); }
+  child_info find(const child_name& who) { return std::get<child_info>(call(find_child{who}).value()); }
+  std::uint32_t process_of(const std::string& id) { return find(id).process.value().incarnation; }
+  std::string running() {
+    std::string ids;
+    for (const auto& c : list())
+      if (c.state == child_state::running) ids = c.id + ids;
+    return ids;
+  }
+
+  void end(std::uint64_t number, exit_status how) {
+    if (alive_.erase(number) != 0) machine_.on(child_ended{number, std::move(how)});
+  }
+  void crash(const std::string& id) { end(latest_.at(id), exit_status::signaled(SIGSEGV)); }
+  void finish(const std::string& id) { end(latest_.at(id), exit_status::exited(0)); }
+  void pass(std::int64_t ns) {
+    time += ns;
+    while (wake <= time) {
+      wake = std::numeric_limits<std::int64_t>::max();
+      machine_.on(time_came{});
+    }
+  }
+
+  void start(std::uint64_t child, const child_spec& s) override {
+    log.push_back("start " + s.id);
+    names_[child] = s.id;
+    latest_[s.id] = child;
+    if (refuse.contains(s.id) || (refuse_times[s.id] > 0 && refuse_times[s.id]-- > 0))
+      return machine_.on(child_refused{child, cloister::error(errc::not_started, "no")});
+    if (decline.contains(s.id)) return machine_.on(child_declined{child});
+    alive_.insert(child);
+    machine_.on(child_started{child, {static_cast<std::uint32_t>(child), 0, s.id}});
+  }
+  void ask_to_end(std::uint64_t child) override {
+    log.push_back("ask " + names_[child]);
+    if (deaf.contains(names_[child])) return;
+    end(child, otherwise.contains(names_[child]) ? exit_status::exited(3) : exit_status::signaled(SIGTERM));
+  }
+  void kill(std::uint64_t child) override {
+    log.push_back("kill " + names_[child]);
+    end(child, exit_status::signaled(SIGKILL));
+  }
+  bool lives(std::uint32_t incarnation) const override { return foreign.contains(incarnation); }
+  std::int64_t now() const override { return time; }
+  void wake_at(std::int64_t when) override { wake = when; }
+  void answer(std::uint64_t to, supervision_answer what) override { REQUIRE(answers_.emplace(to, std::move(what)).second); }
+  void report(supervision_report what) override { reports.push_back(std::move(what)); }
+  void ready(result<void> how) override { was_ready = std::move(how); }
+  void ended(exit_status how) override {
+    REQUIRE(alive_.empty());
+    over = std::move(how);
+  }
+  std::set<std::uint32_t> foreign;
+
+ private:
+  supervision machine_;
+  std::uint64_t calls_ = 0;
+  std::map<std::uint64_t, supervision_answer> answers_;
+  std::map<std::uint64_t, std::string> names_;
+  std::map<std::string, std::uint64_t> latest_;
+  std::set<std::uint64_t> alive_;
+};
+
+}  // namespace
+
+TEST_CASE("supervision: an empty supervisor starts, and ends when it is told to") {
+  world w({}, {});
+  w.begin();
+  REQUIRE(w.was_ready->has_value());
+  REQUIRE(w.call(stop_supervisor{}));
+  REQUIRE(w.over->exception_type() == "cloister::orderly_end");
+}
+
+TEST_CASE("supervision: children start in order and end in reverse") {
+  world w({}, {spec("c"), spec("a"), spec("b")});
+  w.begin();
+  static_cast<void>(w.call(stop_supervisor{}));
+  REQUIRE(w.log == std::vector<std::string>{"start c", "start a", "start b", "ask b", "ask a", "ask c"});
+}
+
+TEST_CASE("supervision: one that cannot be started ends those before it and the supervisor") {
+  world w({.name = "top"}, {spec("a"), spec("b"), spec("c")});
+  w.refuse = {"b"};
+  w.begin();
+  REQUIRE(*w.was_ready == errc::not_started);
+  REQUIRE(w.was_ready->error().text() == "supervisor 'top' start: child 'b': no");
+  REQUIRE(w.log == std::vector<std::string>{"start a", "start b", "ask a"});
+  REQUIRE(w.over->exception_type() == "cloister::failure");
+}
+
+TEST_CASE("supervision: one_for_one replaces the crashed child alone; the third crash is one too many") {
+  world w({.intensity = 2}, {spec("a"), spec("b")});
+  w.begin();
+  const auto b = w.process_of("b");
+  for (int i = 0; i < 2; ++i) {
+    const auto a = w.process_of("a");
+    w.crash("a");
+    REQUIRE(w.process_of("a") != a);
+    REQUIRE(w.process_of("b") == b);
+  }
+  w.crash("a");
+  REQUIRE(w.over);
+  REQUIRE(w.reports.back().what == supervision_report::kind::ended);
+}
+
+TEST_CASE("supervision: one_for_all replaces all, rest_for_one those behind") {
+  const auto strategy = GENERATE(one_for_all, rest_for_one);
+  world w({.strategy = strategy, .intensity = 3}, {spec("a"), spec("b"), spec("c")});
+  w.begin();
+  w.log.clear();
+  w.crash("b");
+  if (strategy == one_for_all) REQUIRE(w.log == std::vector<std::string>{"ask c", "ask a", "start a", "start b", "start c"});
+  else REQUIRE(w.log == std::vector<std::string>{"ask c", "start b", "start c"});
+  REQUIRE(w.running() == "abc");
+}
+
+TEST_CASE("supervision: a member of a group that cannot be started again is tried again with what the strategy says") {
+  const auto strategy = GENERATE(one_for_all, rest_for_one);
+  world w({.strategy = strategy, .intensity = 5}, {spec("a"), spec("b"), spec("c")});
+  w.begin();
+  w.log.clear();
+  w.refuse_times["c"] = 1;
+  w.crash("b");
+  if (strategy == one_for_all)
+    REQUIRE(w.log == std::vector<std::string>{"ask c", "ask a", "start a", "start b", "start c", "ask b", "ask a", "start a", "start b", "start c"});
+  else REQUIRE(w.log == std::vector<std::string>{"ask c", "start b", "start c", "start c"});
+  REQUIRE(w.running() == "abc");
+}
+
+TEST_CASE("supervision: a child that ignores being asked is killed when its time is over, and calls wait until then") {
+  world w({}, {spec("a")});
+  w.deaf = {"a"};
+  w.begin();
+  const auto end = w.call_later(terminate_child{"a"});
+  const auto again = w.call_later(restart_child{"a"});
+  REQUIRE(w.find("a").state == child_state::ending);  // questions do not wait
+  w.pass(4 * second);
+  REQUIRE_FALSE(w.answered(end));
+  w.pass(2 * second);
+  REQUIRE(w.answer_to(end).has_value());
+  REQUIRE(w.answer_to(again).has_value());
+  REQUIRE(w.log == std::vector<std::string>{"start a", "ask a", "kill a", "start a"});
+}
+
+TEST_CASE("supervision: back-off waits longer each time, and starts anew after a good run") {
+  auto s = spec("a");
+  s.delay = {.first = 1s, .most = 8s, .factor = 2, .jitter = 0};
+  world w({.intensity = 100, .period = 1h}, {s});
+  w.begin();
+  for (const int wait : {1, 2, 4, 8, 8}) {
+    w.crash("a");
+    REQUIRE(w.find("a").state == child_state::restarting);
+    w.pass(wait * second - 1);
+    REQUIRE(w.find("a").state == child_state::restarting);
+    w.pass(1);
+    REQUIRE(w.find("a").state == child_state::running);
+  }
+  w.pass(9 * second);
+  w.crash("a");
+  w.pass(1 * second);
+  REQUIRE(w.find("a").state == child_state::running);
+}
+
+TEST_CASE("supervision: significant children end their supervisor when they end by themselves") {
+  const auto how = GENERATE(any_significant, all_significant);
+  auto a = spec("a", transient), b = spec("b", temporary);
+  a.significant = b.significant = true;
+  world w({.auto_shutdown = how}, {a, b, spec("c")});
+  w.begin();
+  static_cast<void>(w.call(terminate_child{"b"}));
+  REQUIRE_FALSE(w.over);
+  REQUIRE(w.call(add_child{b}));
+  w.finish("a");
+  REQUIRE(w.over.has_value() == (how == any_significant));
+  if (how == all_significant) w.crash("b");
+  REQUIRE(w.over);
+}
+
+TEST_CASE("supervision: dynamic children of one kind are named by their processes and end together") {
+  world w({.strategy = simple_one_for_one}, {spec("any", temporary)});
+  w.begin();
+  for (int i = 0; i < 3; ++i) REQUIRE(w.call(add_child{}));
+  REQUIRE(w.count() == child_counts{1, 3, 0, 3});
+  const auto first = w.list().back().process->incarnation;
+  REQUIRE(w.call(terminate_child{first}));
+  REQUIRE(w.call(terminate_child{first}));
+  w.foreign = {99};
+  REQUIRE(w.call(terminate_child{std::uint32_t{99}}) == errc::not_found);
+  REQUIRE(w.call(terminate_child{"any"}) == errc::unsupported);
+  REQUIRE(w.count() == child_counts{1, 2, 0, 2});
+  static_cast<void>(w.call(stop_supervisor{}));
+}
+
+TEST_CASE("supervision: ten thousand children start and end in time in proportion to their number") {
+  const auto how_long = [](int n) {
+    world w({.strategy = simple_one_for_one}, {spec("any", temporary)});
+    w.begin();
+    for (int i = 0; i < n; ++i) static_cast<void>(w.call(add_child{}));
+    const auto began = std::chrono::steady_clock::now();
+    static_cast<void>(w.call(stop_supervisor{}));
+    return std::chrono::steady_clock::now() - began;
+  };
+  how_long(100);
+  REQUIRE(how_long(10'000) < 50 * 10 * (how_long(1'000) + 1ms));
+}
