@@ -10,7 +10,7 @@
 
 using namespace cloister;
 
-void read(sink<int> out) {
+void read_lines(sink<int> out) {
   for (int n = 1; n <= 100; ++n) out.put(n);
 }
 
@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   node here{argc, argv};
   log_to_stderr(log_level::error);  // the kill is expected
   queue<int> lines{here}, numbers{here};
-  supervisor s{here, {.strategy = one_for_one, .intensity = 3}, supervised({.id = "read", .restart = transient}, read, lines),
+  supervisor s{here, {.strategy = one_for_one, .intensity = 3}, supervised({.id = "read", .restart = transient}, read_lines, lines),
                supervised({.id = "pass on"}, pass_on, lines, numbers)};
   std::set<int> seen;  // a line whose process died between its answer and its acknowledgement comes twice
   while (seen.size() < 100) seen.insert(numbers.get());

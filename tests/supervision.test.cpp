@@ -157,7 +157,7 @@ TEST_CASE("supervision: one_for_one replaces the crashed child alone; the third 
   }
   w.crash("a");
   REQUIRE(w.over);
-  REQUIRE(w.reports.back().what == supervision_report::kind::ended);
+  REQUIRE(w.reports.back().what == supervision_report::kind::stopped);
 }
 
 TEST_CASE("supervision: one_for_all replaces all, rest_for_one those behind") {

@@ -3,8 +3,11 @@
 #include <cloister/supervisor.hpp>
 
 #include <cloister/detail/child_link.hpp>
+#include <cloister/detail/mailbox.hpp>
 #include <cloister/detail/membership.hpp>
 #include <cloister/internal/control.hpp>
+
+#include <span>
 
 namespace cloister {
 
@@ -12,65 +15,140 @@ using detail::membership;
 using namespace internal;
 
 struct supervisor::state {
-  std::uint64_t number = 0;
+  std::uint64_t root = 0;
+  std::vector<child_name> path;  // from the root to this one
   std::shared_ptr<detail::child_link> link;
 
-  supervision_value call(call_supervisor what, std::vector<int> fds = {}) const {
-    what.supervisor = number;
+  supervision_value call(call_supervisor what) const {
+    what.supervisor = root;
+    what.path = path;
+    return ask_root(std::move(what));
+  }
+  /// A call to the supervisor that this one is within, about this one.
+  supervision_value call_outer(call_supervisor::call what) const {
+    call_supervisor call{.supervisor = root, .path = path, .what = what, .who = path.back()};
+    call.path.pop_back();
+    return ask_root(std::move(call));
+  }
+  supervision_value ask_root(call_supervisor what) const {
     datagram reply;
-    auto got = ask(membership::require().control(), std::move(what), std::move(fds), reply);
+    auto got = ask(membership::require().control(), std::move(what), {}, reply);
     if (auto* value = std::get_if<supervision_value>(&got)) return std::move(*value);
     throw failure(errc::broken, "supervisor '" + link->name() + "': its answer makes no sense");
   }
+  /// Its end, when it is not restarted any more, will be heard on the new link.
+  void await(const std::string& name) {
+    auto [mine, theirs] = socket_pair("supervisor '" + name + "': ");
+    link = std::make_shared<detail::child_link>(std::move(mine), name, true, 0);
+    call_supervisor call{.supervisor = root, .path = path, .what = call_supervisor::call::await, .who = path.back()};
+    call.path.pop_back();
+    const int channel = theirs.get();
+    send_request(membership::require().control(), call, {&channel, 1});
+  }
+  /// Tells the hub of `children` and what is within them, for the call that follows. If it cannot, the hub forgets them.
+  void declare(std::span<const child_recipe> children) const;
+  /// One, within the `within`th supervisor that was declared; `declared` counts these.
+  void declare(const child_recipe& what, std::uint32_t within, std::uint32_t& declared) const;
 };
 
 child_recipe::child_recipe(child_options options) : options_(std::move(options)) {
   auto process = options_.process;
   if (process.name.empty()) process.name = options_.id;
   process.daemon = true;  // its supervisor ends it, whoever its starter is
-  process.shutdown = options_.shutdown;
+  process.shutdown = options_.shutdown.value_or(std::chrono::seconds(5));
   request_ = detail::make_request(start_method::forkserver, process);
+  request_->block.says_ready = options_.ready_within.count() > 0;
+  request_->block.progress_ns = options_.progress_within.count();
 }
+child_recipe::child_recipe(child_options options, supervisor_options inner, std::vector<child_recipe> children)
+    : options_(std::move(options)), inner_(std::move(inner)), children_(std::move(children)) {}
 child_recipe::child_recipe(child_recipe&&) noexcept = default;
 child_recipe& child_recipe::operator=(child_recipe&&) noexcept = default;
 child_recipe::~child_recipe() = default;
 
+child_recipe supervised(child_options options, supervisor_options inner, std::vector<child_recipe> children) {
+  return {std::move(options), std::move(inner), std::move(children)};
+}
+
 namespace {
 
-// What goes along with a declaration, until it was sent.
-struct declared {
-  child_declaration child;
-  owned_fd arguments;
-  std::vector<int> fds;
-};
-
-declared declaration_of(const child_options& o, const detail::start_request& request) {
-  declared d;
-  d.child = {o.id, o.restart, o.significant, o.shutdown.count(), o.delay, request.block};
-  d.arguments = detail::move_to_memfd(d.child.block);
-  if (d.arguments) d.fds.push_back(d.arguments.get());
-  for (const auto& fd : request.fds) d.fds.push_back(fd.get());
-  return d;
+child_spec spec_of(const child_options& o, bool is_supervisor) {
+  child_spec spec;
+  spec.id = o.id;
+  spec.restart = o.restart;
+  spec.significant = o.significant;
+  spec.shutdown_ns = o.shutdown.value_or(is_supervisor ? std::chrono::nanoseconds::max() : std::chrono::seconds(5)).count();
+  spec.delay = o.delay;
+  spec.ready_ns = o.ready_within.count();
+  spec.progress_ns = o.progress_within.count();
+  return spec;
 }
 
 }  // namespace
 
+void supervisor::state::declare(std::span<const child_recipe> children) const {
+  std::uint32_t declared = 0;
+  try {
+    for (const auto& c : children) declare(c, 0, declared);
+  } catch (...) {
+    send_request(membership::require().control(), begin_supervisor{root, true});
+    throw;
+  }
+}
+
+void supervisor::state::declare(const child_recipe& what, std::uint32_t within, std::uint32_t& declared) const {
+  const auto& control = membership::require().control();
+  const auto spec = spec_of(what.options_, !what.request_);
+  declare_child d{root, within, {spec.id, spec.restart, spec.significant, spec.shutdown_ns, spec.delay, spec.ready_ns, spec.progress_ns, what.inner_}};
+  if (!what.request_) {
+    send_request(control, d);
+    const auto number = ++declared;
+    for (const auto& child : what.children_) declare(child, number, declared);
+    return;
+  }
+  auto& block = d.child.what.emplace<detail::start_block>(what.request_->block);
+  const auto arguments = detail::move_to_memfd(block);
+  std::vector<int> fds;
+  if (arguments) fds.push_back(arguments.get());
+  for (const auto& fd : what.request_->fds) fds.push_back(fd.get());
+  send_request(control, d, fds);
+}
+
 supervisor::supervisor(const place&, supervisor_options options, std::vector<child_recipe> children) : state_(std::make_unique<state>()) {
   auto& here = membership::require();
-  state_->number = here.next_object_id();
+  state_->root = here.next_object_id();
   auto [mine, theirs] = socket_pair("supervisor '" + options.name + "' start: ");
   state_->link = std::make_shared<detail::child_link>(std::move(mine), options.name, true, 0);
   const int exit_channel = theirs.get();
-  send_request(here.control(), make_supervisor{state_->number, options}, {&exit_channel, 1});
+  send_request(here.control(), make_supervisor{state_->root, std::move(options)}, {&exit_channel, 1});
   theirs.reset();
-  for (const auto& c : children) {
-    auto d = declaration_of(c.options_, *c.request_);
-    send_request(here.control(), declare_child{state_->number, std::move(d.child)}, d.fds);
-  }
-  send_request(here.control(), begin_supervisor{state_->number});
+  state_->declare(children);
+  send_request(here.control(), begin_supervisor{state_->root});
   state_->link->await_start();
 }
 
+supervisor::supervisor(const supervisor& within, child_options as_child, supervisor_options options, std::vector<child_recipe> children)
+    : state_(std::make_unique<state>()) {
+  const auto made = within.start_child(supervised(std::move(as_child), std::move(options), std::move(children)));
+  state_->root = within.state_->root;
+  state_->path = within.state_->path;
+  if (made.id.empty()) state_->path.emplace_back(made.process.value().incarnation);
+  else state_->path.emplace_back(made.id);
+  state_->await(made.process.value().name);
+}
+
+supervisor supervisor::find(const supervisor& within, const std::string& id) {
+  const auto child = within.which_child(id);
+  if (!child.supervisor) throw failure(errc::invalid, "supervisor '" + within.name() + "': child '" + id + "' is no supervisor");
+  auto found = std::make_unique<state>();
+  found->root = within.state_->root;
+  found->path = within.state_->path;
+  found->path.emplace_back(id);
+  found->await(within.name() + "/" + id);
+  return supervisor(std::move(found));
+}
+
+supervisor::supervisor(std::unique_ptr<state> made) : state_(std::move(made)) {}
 supervisor::supervisor(supervisor&& other) noexcept = default;
 
 supervisor& supervisor::operator=(supervisor&& other) noexcept {
@@ -82,17 +160,25 @@ supervisor& supervisor::operator=(supervisor&& other) noexcept {
 }
 
 supervisor::~supervisor() {
-  if (!state_) return;
+  if (!state_ || !state_->path.empty()) return;
   try {
     stop();
   } catch (const failure&) {}  // it has ended, or this process is being ended
 }
 
-child_info supervisor::add(child_recipe what) const {
-  auto d = declaration_of(what.options_, *what.request_);
-  call_supervisor call{.what = call_supervisor::call::add};
-  call.child = std::move(d.child);
-  return std::get<child_info>(state_->call(std::move(call), d.fds));
+result<void> supervisor::check(const supervisor_options& options, const std::vector<child_recipe>& children) {
+  std::vector<child_spec> specs;
+  for (const auto& c : children) {
+    if (!c.request_)
+      if (auto good = check(c.inner_, c.children_); !good) return good;
+    specs.push_back(spec_of(c.options_, !c.request_));
+  }
+  return supervision::check(options, specs);
+}
+
+child_info supervisor::start_child(child_recipe what) const {
+  state_->declare({&what, 1});
+  return start_child();
 }
 
 child_info supervisor::start_child() const { return std::get<child_info>(state_->call({.what = call_supervisor::call::add})); }
@@ -117,21 +203,30 @@ child_info supervisor::which_child(const std::string& id) const {
   return std::get<child_info>(state_->call({.what = call_supervisor::call::find, .who = id}));
 }
 
+child_info supervisor::which_child(const process_id& who) const {
+  return std::get<child_info>(state_->call({.what = call_supervisor::call::find, .who = who.incarnation}));
+}
+
 child_counts supervisor::count_children() const {
   return std::get<child_counts>(state_->call({.what = call_supervisor::call::count}));
 }
 
 void supervisor::change(supervisor_options options, std::vector<child_recipe> children) const {
-  for (const auto& c : children) {
-    auto d = declaration_of(c.options_, *c.request_);
-    send_request(membership::require().control(), declare_child{state_->number, std::move(d.child)}, d.fds);
-  }
+  state_->declare(children);
   call_supervisor call{.what = call_supervisor::call::change};
   call.options = std::move(options);
   state_->call(std::move(call));
 }
 
-void supervisor::stop() const { state_->call({.what = call_supervisor::call::stop}); }
+void supervisor::subscribe(const queue<supervision_report>& to) const {
+  send_request(membership::require().control(),
+               subscribe_reports{state_->root, {detail::object_of(to.handle()).id(), detail::no_role}});
+}
+
+void supervisor::stop() const {
+  if (state_->path.empty()) state_->call({.what = call_supervisor::call::stop});
+  else state_->call_outer(call_supervisor::call::terminate);
+}
 
 exit_status supervisor::join() const { return join(deadline::never()).value(); }
 result<exit_status> supervisor::join(deadline until) const { return state_->link->wait(until); }

@@ -5,6 +5,9 @@
 #include <cloister/detail/child_link.hpp>
 #include <cloister/detail/membership.hpp>
 #include <cloister/detail/stop.hpp>
+#include <cloister/internal/control.hpp>
+
+#include <atomic>
 
 #include <poll.h>
 #include <unistd.h>
@@ -21,6 +24,22 @@ process_id this_process::id() {
 std::string this_process::name() { return membership::require().self().name; }
 bool this_process::daemon() { return membership::require().self().daemon; }
 bool this_process::stop_requested() noexcept { return detail::stop_requested(); }
+
+void this_process::ready(const std::string& said) {
+  auto& m = membership::require();
+  if (m.self().says_ready) internal::send_request(m.control(), internal::say_ready{said});
+}
+
+void this_process::progress() {
+  auto& m = membership::require();
+  const auto interval = m.self().progress_ns / 4;
+  if (interval == 0) return;
+  static std::atomic<std::int64_t> told{0};  // when
+  auto last = told.load(std::memory_order_relaxed);
+  const auto now = deadline::now();
+  if (now - last < interval || !told.compare_exchange_strong(last, now, std::memory_order_relaxed)) return;
+  internal::send_request(m.control(), internal::show_progress{});
+}
 
 void this_process::sleep_for(std::chrono::nanoseconds duration) {
   const deadline until(duration);

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace cloister::internal::caf_bridge {
@@ -44,26 +45,33 @@ struct config : caf::actor_system_config {
   };
 };
 
-/// How a process ended, as the reason for the end of the actor that stands for it.
-inline caf::error to_reason(const exit_status& exit) {
-  const auto bytes = encode(exit);
+/// How a process ended, and for what the node killed it if it did, as the reason for the end of the actor that stands for it.
+inline caf::error to_reason(const exit_status& exit, const std::string& why = {}) {
+  const auto bytes = encode(std::tuple(exit, why));
   return {1, caf::atom("cloister"), caf::make_message(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()))};
 }
-inline exit_status to_exit(const caf::error& reason) {
+inline std::tuple<exit_status, std::string> to_exit(const caf::error& reason) {
   if (reason.category() == caf::atom("cloister") && reason.context().match_elements<std::string>()) {
     const auto& bytes = reason.context().get_as<std::string>(0);
-    return decode<exit_status>(std::as_bytes(std::span(bytes)));
+    return decode<std::tuple<exit_status, std::string>>(std::as_bytes(std::span(bytes)));
   }
-  return reason ? exit_status::threw("cloister::failure", "its actor ended: " + caf::to_string(reason)) : exit_status::exited(0);
+  return {reason ? exit_status::threw("cloister::failure", "its actor ended: " + caf::to_string(reason)) : exit_status::exited(0), ""};
 }
 
-/// An actor that does nothing but end when it is told to, for that reason.
-inline actor spawn_proxy(caf::actor_system& system) {
-  return system.spawn<caf::hidden>([](event_actor*) -> caf::behavior { return {[](const note&) {}}; });
+template <class Actor, class... Args>
+actor spawn(caf::actor_system& system, Args&&... args) {
+  return system.spawn<Actor>(std::forward<Args>(args)...);
 }
+/// An actor that does nothing but end when it is told to; in the system of `beside`.
+inline actor spawn_proxy(const actor& beside) {
+  return beside.home_system().spawn<caf::hidden>([](event_actor*) -> caf::behavior { return {[](const note&) {}}; });
+}
+inline actor handle_of(event_actor& self) { return caf::actor_cast<actor>(&self); }
 
 inline void send_to_self(event_actor& self, std::chrono::nanoseconds after, note what) { self.delayed_send(&self, after, std::move(what)); }
 inline void send(const actor& to, note what) { caf::anon_send(to, std::move(what)); }
-inline void end(const actor& who, const exit_status& exit) { caf::anon_send(who, caf::exit_msg{who.address(), to_reason(exit)}); }
+inline void end(const actor& who, const exit_status& exit, const std::string& why) {
+  caf::anon_send(who, caf::exit_msg{who.address(), to_reason(exit, why)});
+}
 
 }  // namespace cloister::internal::caf_bridge

@@ -122,14 +122,21 @@ struct shut_down {
 /// Answer = done, once everything sent before has been acted on.
 struct synchronise {};
 
-/// A child of a supervisor. Descriptors beside it: the block's own.
+/// The sender's start is over.
+struct say_ready {
+  std::string said;
+};
+/// The sender does not hang.
+struct show_progress {};
+/// A child of a supervisor: a process (descriptors beside it: the block's own), or a supervisor.
 struct child_declaration {
   std::string id;
   restart_type restart = permanent;
   bool significant = false;
   std::int64_t shutdown_ns = 0;
   back_off delay;
-  detail::start_block block;
+  std::int64_t ready_ns = 0, progress_ns = 0;
+  std::variant<detail::start_block, supervisor_options> what;
 };
 /// A supervisor of the sender's, numbered like its objects: first this, with descriptor 0 for its exit channel; then its children, in order;
 /// then its start. Errors are told at the start.
@@ -137,26 +144,37 @@ struct make_supervisor {
   std::uint64_t supervisor = 0;
   supervisor_options options;
 };
+/// `within`: 0, or one of the supervisors that were declared for the same call: the n-th of them.
 struct declare_child {
   std::uint64_t supervisor = 0;
+  std::uint32_t within = 0;
   child_declaration child;
 };
 struct begin_supervisor {
   std::uint64_t supervisor = 0;
+  bool forget = false;  // instead: whatever was declared, for its start or a call, is not going to be asked for
 };
-/// Descriptor 0: where its supervisor answers, with supervision_value.
+/// Descriptor 0: where its supervisor answers, with supervision_value. `path` leads from that supervisor to the one within it that is meant.
+/// What is to be added or changed was declared before. `await`: descriptor 0 is an exit channel, and hears the end after which that child is
+/// not restarted.
 struct call_supervisor {
-  enum class call : std::uint8_t { add, terminate, restart, remove, list, find, count, change, stop };
+  enum class call : std::uint8_t { add, terminate, restart, remove, list, find, count, change, stop, await };
   std::uint64_t supervisor = 0;
+  std::vector<child_name> path = {};
   call what = call::list;
   child_name who = {};
-  std::optional<child_declaration> child = {};     // add
-  std::optional<supervisor_options> options = {};  // change; its children were declared before
+  std::optional<supervisor_options> options = {};  // change
+};
+/// Whatever happens under it is put into that queue.
+struct subscribe_reports {
+  std::uint64_t supervisor = 0;
+  object_ref queue;
 };
 
 using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
                              watch_process, monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words,
-                             shut_down, synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor>;
+                             shut_down, synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor,
+                             subscribe_reports, say_ready, show_progress>;
 
 // Answers.
 struct done {};

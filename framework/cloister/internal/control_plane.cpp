@@ -7,6 +7,7 @@
 #include <cloister/internal/control.hpp>
 #include <cloister/log.hpp>
 
+#include <atomic>
 #include <csignal>
 #include <limits>
 #include <map>
@@ -18,32 +19,58 @@ namespace {
 using caf_bridge::note;
 
 // What a supervisor actor is sent.
-struct proxied_start {
-  child_started what;
+struct process_started {  // of child number `child`, as all of these
+  std::uint64_t child = 0;
+  process_id process;
   caf_bridge::actor proxy;
 };
+struct process_ready {
+  std::uint64_t child = 0;
+  std::string said;
+};
+struct start_refused {
+  std::uint64_t child = 0;
+  cloister::error why;
+};
+struct inner_ready {
+  std::uint64_t child = 0;
+  result<void> how;
+};
 struct answered_call {
+  std::vector<child_name> path;
   supervision_call what;
-  owned_fd answer_to;
+  std::shared_ptr<owned_fd> answer_to;
   bool lives = false;
 };
 struct tick {
   std::uint64_t serial = 0;
 };
-using message = std::variant<supervision_event, proxied_start, answered_call, tick>;
+struct ready_time {
+  std::uint64_t child = 0;
+};
+using message = std::variant<supervision_event, process_started, process_ready, start_refused, inner_ready, answered_call, tick, ready_time>;
 
 note packed(message what) { return {std::make_shared<message>(std::move(what))}; }
 
+void answer_with(const owned_fd& to, const supervision_answer& what) {
+  const internal::answer said = what ? internal::answer(*what) : internal::refused{what.error().code(), what.error().text()};
+  static_cast<void>(send_datagram(to.get(), encode(said), {}, false));
+}
+
+// What a supervisor actor is made from: of a root, who is told its life; of one within another, that one, and its number there.
 struct setup {
   control_plane::host& hub;
-  std::uint64_t number;
-  supervisor_options options;
-  std::vector<child_spec> children;
+  std::uint64_t root;
+  supervisor_spec what;
   owned_fd exit_channel;
+  caf_bridge::actor outer;
+  std::uint64_t child = 0;
 };
 
-void tell(const owned_fd& channel, const exit_message& what) {
-  static_cast<void>(send_datagram(channel.get(), encode(what), {}, false));
+// Supervisors within others are named like processes, by numbers that no process gets.
+std::uint32_t next_inner_number() {
+  static std::atomic<std::uint32_t> last{0};
+  return 0x8000'0000U | last.fetch_add(1, std::memory_order_relaxed);
 }
 
 class supervisor_actor final : public caf::event_based_actor, private supervision::environment {
@@ -51,17 +78,19 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   supervisor_actor(caf::actor_config& config, const std::shared_ptr<setup>& s)
       : caf::event_based_actor(config),
         hub_(s->hub),
-        number_(s->number),
-        name_(s->options.name),
+        root_(s->root),
+        name_(s->what.options.name),
         exit_channel_(std::move(s->exit_channel)),
-        machine_(*this, std::move(s->options), std::move(s->children)) {
+        outer_(std::move(s->outer)),
+        child_of_outer_(s->child),
+        machine_(*this, std::move(s->what.options), std::move(s->what.children)) {
     set_down_handler([this](caf::down_msg& down) {
-      const auto proxy = children_of_.find(down.source);
-      if (proxy == children_of_.end()) return;
-      const auto child = proxy->second;
-      children_of_.erase(proxy);
-      processes_.erase(child);
-      machine_.on(child_ended{child, caf_bridge::to_exit(down.reason)});
+      const auto watched = watched_.find(down.source);
+      if (watched == watched_.end()) return;
+      const auto child = watched->second;
+      watched_.erase(watched);
+      auto [exit, why] = caf_bridge::to_exit(down.reason);
+      gone(child, std::move(exit), std::move(why));
     });
   }
 
@@ -70,79 +99,201 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     return {[this](const note& n) { std::visit(*this, std::move(*std::static_pointer_cast<message>(n.content))); }};
   }
 
-  void operator()(supervision_event&& event) { machine_.on(std::move(event)); }
-  void operator()(proxied_start&& start) {
-    processes_[start.what.child] = start.what.process.incarnation;
-    children_of_[start.proxy.address()] = start.what.child;
+  void operator()(supervision_event&& event) {
+    if (std::holds_alternative<killed>(event)) killed_ = true;
+    machine_.on(std::move(event));
+  }
+  void operator()(process_started&& start) {
+    const auto found = children_.find(start.child);
+    if (found == children_.end()) return;
+    auto& c = found->second;
+    c.process = start.process;
+    watched_[start.proxy.address()] = start.child;
     monitor(start.proxy);
-    machine_.on(std::move(start.what));
+    if (killed_) signal(start.child, SIGKILL);
+    if (c.ready_ns == 0) return begin(start.child, {});
+    caf_bridge::send_to_self(*this, std::chrono::nanoseconds(c.ready_ns), packed(ready_time{start.child}));
+  }
+  void operator()(process_ready&& ready) {
+    const auto found = children_.find(ready.child);
+    if (found != children_.end() && !found->second.begun) begin(ready.child, std::move(ready.said));
+  }
+  void operator()(ready_time&& t) {
+    const auto found = children_.find(t.child);
+    if (found == children_.end() || found->second.begun) return;
+    found->second.late = true;
+    signal(t.child, SIGKILL);
+  }
+  void operator()(start_refused&& no) {
+    if (children_.erase(no.child) != 0) machine_.on(child_refused{no.child, std::move(no.why)});
+  }
+  void operator()(inner_ready&& inner) {
+    const auto found = children_.find(inner.child);
+    if (found == children_.end()) return;
+    if (inner.how) return begin(inner.child, {});
+    watched_.erase(found->second.inner.address());
+    children_.erase(found);
+    machine_.on(child_refused{inner.child, inner.how.error()});
   }
   void operator()(answered_call&& call) {
+    if (!call.path.empty()) return pass_on(std::move(call));
     const auto to = ++last_call_;
-    waiting_.emplace(to, std::move(call.answer_to));
+    waiting_.emplace(to, std::pair(std::move(call.answer_to), std::holds_alternative<await_child>(call.what)));
     named_lives_ = call.lives;
     machine_.on(called{to, std::move(call.what)});
   }
   void operator()(tick&& t) {
-    if (t.serial == last_tick_) machine_.on(time_came{});
+    if (t.serial != last_tick_) return;
+    woken_at_ = std::numeric_limits<std::int64_t>::max();
+    machine_.on(time_came{});
   }
 
  private:
-  void start(std::uint64_t child, const child_spec& spec) override { hub_.start_child(number_, child, spec.recipe); }
-  void ask_to_end(std::uint64_t child) override { signal(child, SIGTERM); }
-  void kill(std::uint64_t child) override { signal(child, SIGKILL); }
+  struct live_child {
+    process_id process;
+    std::int64_t ready_ns = 0;
+    bool begun = false;  // the machine was told that it has started
+    bool late = false;   // killed, because it was not ready
+    caf_bridge::actor inner;
+  };
+
+  void begin(std::uint64_t child, std::string said) {
+    auto& c = children_.at(child);
+    c.begun = true;
+    machine_.on(child_started{child, c.process, std::move(said)});
+  }
+  void gone(std::uint64_t child, exit_status exit, std::string why) {
+    const auto found = children_.extract(child);
+    if (found.empty()) return;
+    const auto& c = found.mapped();
+    if (c.begun) return machine_.on(child_ended{child, std::move(exit), std::move(why)});
+    if (exit.exception_type() == "cloister::declined") return machine_.on(child_declined{child});
+    if (why.empty()) why = c.late ? "it was not ready in time" : "it ended before it was ready: " + exit.text();
+    machine_.on(child_refused{child, cloister::error(errc::not_started, why, std::move(exit))});
+  }
+  void pass_on(answered_call call) {
+    auto child = machine_.running(call.path.front());
+    if (!child) return answer_with(*call.answer_to, child.error());
+    const auto& inner = children_.at(*child).inner;
+    if (!inner) return answer_with(*call.answer_to, cloister::error(errc::invalid, "supervisor '" + name_ + "': that child is no supervisor"));
+    call.path.erase(call.path.begin());
+    caf_bridge::send(inner, packed(std::move(call)));
+  }
+
+  // supervision::environment
+  void start(std::uint64_t child, const child_spec& spec) override;
+  void ask_to_end(std::uint64_t child) override {
+    const auto& inner = children_.at(child).inner;
+    if (inner) caf_bridge::send(inner, packed(supervision_event(abandoned{})));
+    else signal(child, SIGTERM);
+  }
+  void kill(std::uint64_t child) override {
+    const auto found = children_.find(child);
+    if (found == children_.end()) return;
+    if (found->second.inner) caf_bridge::send(found->second.inner, packed(supervision_event(killed{})));
+    else signal(child, SIGKILL);
+  }
   void signal(std::uint64_t child, int signal) {
-    if (const auto process = processes_.find(child); process != processes_.end()) hub_.signal_child(process->second, signal);
+    const auto& c = children_.at(child);
+    if (c.process.incarnation != 0) hub_.signal_child(c.process.incarnation, signal);
   }
   bool lives(std::uint32_t) const override { return named_lives_; }
   std::int64_t now() const override { return deadline::now(); }
   void wake_at(std::int64_t when) override {
+    if (when == woken_at_) return;
+    woken_at_ = when;
     const auto serial = ++last_tick_;
     if (when == std::numeric_limits<std::int64_t>::max()) return;
     caf_bridge::send_to_self(*this, std::chrono::nanoseconds(std::max<std::int64_t>(when - now(), 0)), packed(tick{serial}));
   }
   void answer(std::uint64_t to, supervision_answer what) override {
-    const auto waiting = waiting_.extract(to);
-    const internal::answer said = what ? internal::answer(*std::move(what)) : internal::refused{what.error().code(), what.error().text()};
-    static_cast<void>(send_datagram(waiting.mapped().get(), encode(said), {}, false));
+    const auto call = waiting_.extract(to);
+    const auto& [channel, is_exit_channel] = call.mapped();
+    if (!is_exit_channel) return answer_with(*channel, what);
+    const auto exit = what ? std::get<exit_status>(*what) : exit_status();
+    static_cast<void>(send_datagram(channel->get(), encode(exit_message{internal::ended{exit}}), {}, false));
   }
   void report(supervision_report what) override;
   void ready(result<void> how) override {
-    if (how) tell(exit_channel_, internal::started{});
-    else tell(exit_channel_, internal::refused{how.error().code(), how.error().text()});
+    if (outer_) return caf_bridge::send(outer_, packed(inner_ready{child_of_outer_, std::move(how)}));
+    const exit_message word = how ? exit_message(internal::started{}) : internal::refused{how.error().code(), how.error().text()};
+    static_cast<void>(send_datagram(exit_channel_.get(), encode(word), {}, false));
   }
   void ended(exit_status how) override {
-    tell(exit_channel_, internal::ended{how});
-    exit_channel_.reset();
-    hub_.supervisor_ended(number_);
+    if (!outer_) {
+      static_cast<void>(send_datagram(exit_channel_.get(), encode(exit_message{internal::ended{how}}), {}, false));
+      exit_channel_.reset();
+      hub_.supervisor_ended(root_);
+    }
     quit(caf_bridge::to_reason(how));
   }
 
   control_plane::host& hub_;
-  const std::uint64_t number_;
+  const std::uint64_t root_;
   const std::string name_;
   owned_fd exit_channel_;
-  std::map<caf::actor_addr, std::uint64_t> children_of_;         // proxy -> child
-  std::unordered_map<std::uint64_t, std::uint32_t> processes_;   // child -> incarnation
-  std::unordered_map<std::uint64_t, owned_fd> waiting_;          // call -> where its answer goes
+  const caf_bridge::actor outer_;
+  const std::uint64_t child_of_outer_;
+  std::unordered_map<std::uint64_t, live_child> children_;  // from the start that was asked for to its end
+  std::map<caf::actor_addr, std::uint64_t> watched_;         // proxies and inner supervisors, by child
+  std::unordered_map<std::uint64_t, std::pair<std::shared_ptr<owned_fd>, bool>> waiting_;  // call -> where its answer goes, and whether as to an exit channel
   std::uint64_t last_call_ = 0, last_tick_ = 0;
-  bool named_lives_ = false;
+  std::int64_t woken_at_ = std::numeric_limits<std::int64_t>::max();
+  bool named_lives_ = false, killed_ = false;
   supervision machine_;
 };
+
+class child_ear final : public start_listener {
+ public:
+  child_ear(caf_bridge::actor to, std::uint64_t child) : to_(std::move(to)), child_(child) {}
+  void started(const process_id& process) override {
+    proxy_ = caf_bridge::spawn_proxy(to_);
+    send(process_started{child_, process, proxy_});
+  }
+  void refused(cloister::error why) override { send(start_refused{child_, std::move(why)}); }
+  void ready(std::string said) override { send(process_ready{child_, std::move(said)}); }
+  void ended(const exit_status& exit, const std::string& why) override {
+    if (proxy_) caf_bridge::end(proxy_, exit, why);
+  }
+
+ private:
+  void send(message what) { caf_bridge::send(to_, packed(std::move(what))); }
+  const caf_bridge::actor to_;
+  const std::uint64_t child_;
+  caf_bridge::actor proxy_;  // once it runs
+};
+
+void supervisor_actor::start(std::uint64_t child, const child_spec& spec) {
+  auto& c = children_[child];
+  c.ready_ns = spec.ready_ns;
+  const auto self = caf_bridge::handle_of(*this);
+  if (!spec.inner) return hub_.start_child(root_, spec.recipe, std::make_shared<child_ear>(self, child));
+  auto what = *spec.inner;
+  what.options.name = name_ + "/" + (what.options.name.empty() ? spec.id : what.options.name);
+  c.process = {next_inner_number(), 0, what.options.name};
+  c.inner = caf_bridge::spawn<supervisor_actor>(system(), std::make_shared<setup>(setup{hub_, root_, std::move(what), {}, self, child}));
+  watched_[c.inner.address()] = child;
+  monitor(c.inner);
+  if (killed_) caf_bridge::send(c.inner, packed(supervision_event(killed{})));
+}
 
 void supervisor_actor::report(supervision_report what) {
   using kind = supervision_report::kind;
   const std::string child = what.child.id.empty() ? "a child" : "child '" + what.child.id + "'";
   const std::string title = "supervisor '" + name_ + "': " + child;
+  const std::string how = what.exit.text() + (what.text.empty() ? "" : " (" + what.text + ")");
   switch (what.what) {
-    case kind::started: return detail::log(log_level::debug, title + " runs");
-    case kind::ended: return detail::log(log_level::debug, title + " ended: " + what.exit.text());
-    case kind::ended_otherwise: return detail::log(log_level::warning, title + " ended otherwise than it was asked to: " + what.exit.text());
-    case kind::start_failed: return detail::log(log_level::warning, title + " could not be started: " + what.text);
-    case kind::restarting: return detail::log(log_level::info, title + " is restarted, for the " + std::to_string(what.restarts) + ". time");
-    case kind::gave_up: return detail::log(log_level::error, "supervisor '" + name_ + "' gives up: too many restarts, the last of " + child);
-    case kind::stopped: return;
+    case kind::started: detail::log(log_level::debug, title + " runs"); break;
+    case kind::ended: detail::log(log_level::debug, title + " ended: " + how); break;
+    case kind::ended_otherwise: detail::log(log_level::warning, title + " ended otherwise than it was asked to: " + how); break;
+    case kind::start_failed: detail::log(log_level::warning, title + " could not be started: " + what.text); break;
+    case kind::restarting: detail::log(log_level::info, title + " is restarted, for the " + std::to_string(what.child.restarts) + ". time"); break;
+    case kind::gave_up:
+      detail::log(log_level::error, "supervisor '" + name_ + "' gives up: too many restarts, the last of " + child + ", which had ended: " + how);
+      break;
+    case kind::stopped: detail::log(log_level::debug, "supervisor '" + name_ + "' has ended"); break;
   }
+  hub_.report(root_, std::move(what));
 }
 
 }  // namespace
@@ -152,44 +303,31 @@ struct control_plane::state {
   host& hub;
   caf_bridge::config config;
   caf::actor_system system;
-  std::unordered_map<std::uint64_t, caf_bridge::actor> supervisors;
-  std::unordered_map<std::uint32_t, caf_bridge::actor> proxies;
+  std::unordered_map<std::uint64_t, caf_bridge::actor> roots;
 
-  void send(std::uint64_t supervisor, message what) {
-    if (const auto to = supervisors.find(supervisor); to != supervisors.end()) caf_bridge::send(to->second, packed(std::move(what)));
+  void send(std::uint64_t root, message what) {
+    if (const auto to = roots.find(root); to != roots.end()) caf_bridge::send(to->second, packed(std::move(what)));
   }
 };
 
 control_plane::control_plane(host& hub) : state_(std::make_unique<state>(hub)) {}
 
 control_plane::~control_plane() {
-  for (auto& [number, actor] : state_->supervisors) caf_bridge::send(actor, packed(supervision_event(abandoned{})));
-  for (auto& [incarnation, proxy] : state_->proxies) caf_bridge::end(proxy, {});
+  for (auto& [number, actor] : state_->roots) caf_bridge::send(actor, packed(supervision_event(killed{})));
 }
 
-void control_plane::make(std::uint64_t supervisor, supervisor_options options, std::vector<child_spec> children, owned_fd exit_channel) {
-  auto s = std::make_shared<setup>(setup{state_->hub, supervisor, std::move(options), std::move(children), std::move(exit_channel)});
-  state_->supervisors.emplace(supervisor, state_->system.spawn<supervisor_actor>(s));
+void control_plane::make(std::uint64_t root, supervisor_spec what, owned_fd exit_channel) {
+  auto s = std::make_shared<setup>(setup{state_->hub, root, std::move(what), std::move(exit_channel), {}});
+  state_->roots.emplace(root, caf_bridge::spawn<supervisor_actor>(state_->system, std::move(s)));
 }
 
-void control_plane::call(std::uint64_t supervisor, supervision_call what, owned_fd answer_to, bool lives) {
-  state_->send(supervisor, answered_call{std::move(what), std::move(answer_to), lives});
+void control_plane::call(std::uint64_t root, std::vector<child_name> path, supervision_call what, owned_fd answer_to, bool lives) {
+  state_->send(root, answered_call{std::move(path), std::move(what), std::make_shared<owned_fd>(std::move(answer_to)), lives});
 }
 
-void control_plane::abandon(std::uint64_t supervisor) { state_->send(supervisor, supervision_event(abandoned{})); }
+void control_plane::abandon(std::uint64_t root) { state_->send(root, supervision_event(abandoned{})); }
 
-void control_plane::started(std::uint64_t supervisor, child_started what) {
-  auto proxy = caf_bridge::spawn_proxy(state_->system);
-  state_->proxies.emplace(what.process.incarnation, proxy);
-  state_->send(supervisor, proxied_start{std::move(what), std::move(proxy)});
-}
-
-void control_plane::refused(std::uint64_t supervisor, child_refused what) { state_->send(supervisor, supervision_event(std::move(what))); }
-
-void control_plane::ended(std::uint32_t incarnation, const exit_status& exit) {
-  if (const auto proxy = state_->proxies.extract(incarnation)) caf_bridge::end(proxy.mapped(), exit);
-}
-
-void control_plane::forget(std::uint64_t supervisor) { state_->supervisors.erase(supervisor); }
+void control_plane::forget(std::uint64_t root) { state_->roots.erase(root); }
+bool control_plane::idle() const { return state_->roots.empty(); }
 
 }  // namespace cloister::internal

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The node's CAF actor system: supervisor actors, and a proxy actor for each supervised process, which ends when its process has, for the
-// true reason. Supervisors hear of it as CAF actors do, by their monitors.
+// true reason. Supervisors hear of it as CAF actors do, by their monitors; a supervisor within another is watched the same way.
 //
 // Owner: the hub, which makes it when it is first needed, on its own thread with all signals blocked; CAF's threads inherit that. Everything
 // here is called on that thread, returns at once and never waits for an actor; the destructor waits until all have ended. CAF's header is
@@ -12,20 +12,33 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace cloister::internal {
 
+/// Who wanted one process started, and hears of it: `refused`, or `started`, perhaps `ready`, and `ended`. Used on the hub's thread; each
+/// returns at once.
+class start_listener {
+ public:
+  virtual ~start_listener() = default;
+  virtual void started(const process_id& process) = 0;
+  virtual void refused(cloister::error why) = 0;
+  virtual void ready(std::string said) = 0;
+  /// `why`: for what the node killed it; empty if it did not.
+  virtual void ended(const exit_status& exit, const std::string& why) = 0;
+};
+
 class control_plane {
  public:
-  /// What actors ask of the hub. Called on CAF's threads; returns at once.
+  /// What actors ask of the hub, `root` being the supervisor that a process owns. Called on CAF's threads; returns at once.
   class host {
    public:
     virtual ~host() = default;
-    /// Answered by `started` or `refused` with the same numbers, and once by `ended` after `started`.
-    virtual void start_child(std::uint64_t supervisor, std::uint64_t child, std::shared_ptr<const void> recipe) = 0;
+    virtual void start_child(std::uint64_t root, std::shared_ptr<const void> recipe, std::shared_ptr<start_listener> ear) = 0;
     virtual void signal_child(std::uint32_t incarnation, int signal) = 0;
-    virtual void supervisor_ended(std::uint64_t supervisor) = 0;
+    virtual void report(std::uint64_t root, supervision_report what) = 0;
+    virtual void supervisor_ended(std::uint64_t root) = 0;
   };
 
   explicit control_plane(host& hub);
@@ -34,17 +47,16 @@ class control_plane {
   control_plane& operator=(const control_plane&) = delete;
 
   /// `exit_channel`: as of a process; told when all children run, or why not, and how it ended.
-  void make(std::uint64_t supervisor, supervisor_options options, std::vector<child_spec> children, owned_fd exit_channel);
-  /// `answer_to`: gets one encoded `answer` (control.hpp). `lives`: whether the process named in the call is alive.
-  void call(std::uint64_t supervisor, supervision_call what, owned_fd answer_to, bool lives);
+  void make(std::uint64_t root, supervisor_spec what, owned_fd exit_channel);
+  /// Asks the supervisor that `path` leads to from the root. `answer_to`: gets one encoded `answer` (control.hpp). `lives`: whether the process
+  /// named in the call is alive.
+  void call(std::uint64_t root, std::vector<child_name> path, supervision_call what, owned_fd answer_to, bool lives);
   /// Its owner is gone, and its children are being killed: it ends and restarts nothing.
-  void abandon(std::uint64_t supervisor);
-
-  void started(std::uint64_t supervisor, child_started what);
-  void refused(std::uint64_t supervisor, child_refused what);
-  void ended(std::uint32_t incarnation, const exit_status& exit);
+  void abandon(std::uint64_t root);
   /// No note to it after this one arrives.
-  void forget(std::uint64_t supervisor);
+  void forget(std::uint64_t root);
+  /// No supervisor is left.
+  bool idle() const;
 
  private:
   struct state;

@@ -103,7 +103,7 @@ void hub::unwatch(owned_fd& fd) noexcept {
 }
 
 void hub::run() {
-  while (!leaving_ || members_.size() != 1) {
+  while (!leaving_ || members_.size() != 1 || (plane_ && !plane_->idle())) {
     try {
       round();
     } catch (const std::exception& e) {
@@ -164,6 +164,7 @@ std::int64_t hub::next_timer(std::int64_t now) const {
     at(next_look_ > 0 ? next_look_ : now + look_interval_ns);
   for (const auto& [incarnation, m] : members_) {
     if (m->kill_at > 0) at(m->kill_at);
+    if (m->progress_by > 0) at(m->progress_by);
     if (m->pidfd_readable) at(m->dead_since + status_patience_ns);
     else if (m->unwatched) at(now + unwatched_interval_ns);
   }
@@ -181,9 +182,9 @@ void hub::on_timer(std::int64_t now) {
   for (auto& [incarnation, m] : members_) {
     if (m->kill_at > 0 && now >= m->kill_at) {
       m->kill_at = 0;
-      log_line(*m, "did not end in time: killed");
-      signal(*m, SIGKILL, 0);
+      kill_for(*m, "did not end in time");
     }
+    if (m->progress_by > 0 && now >= m->progress_by) kill_for(*m, "showed no progress for " + std::to_string(m->progress_ns / 1'000'000) + " ms");
   }
   if (launcher_kill_at_ > 0 && now >= launcher_kill_at_) {
     launcher_kill_at_ = 0;
@@ -209,8 +210,7 @@ void hub::read_requests(member& from, bool to_the_end) {
     } catch (const failure& f) {
       if (d.truncated) continue;  // no descriptor left here: whoever waits for an answer reads end-of-file, and says so
       // What is not a request was not written by this library: the sender is out of its mind.
-      log_line(from, std::string("killed: ") + f.what());
-      signal(from, SIGKILL, 0);
+      kill_for(from, std::string("sent what is no request: ") + f.what());
       if (from.identity.incarnation != 1)
         unwatch(from.control);  // where its launch is not reported yet, `launched` kills it for that
       return;
@@ -340,6 +340,13 @@ void hub::act(member& from, request& what, datagram& d) {
       h.begin_shutdown(r.now);
     }
     void operator()(synchronise&) { answer_with(need(d, 0), done{}); }
+    void operator()(say_ready& r) {
+      if (from.ear.listener) from.ear.listener->ready(std::move(r.said));
+      from.progress_by = 0;
+      h.has_progressed(from);
+    }
+    void operator()(show_progress&) { h.has_progressed(from); }
+    void operator()(subscribe_reports& r) { h.subscribe(from, r); }
     void operator()(make_supervisor& r) { h.make(from, r, std::move(need(d, 0))); }
     void operator()(declare_child& r) { h.declare(from, r, d); }
     void operator()(begin_supervisor& r) { h.begin(from, r); }

@@ -58,10 +58,11 @@ class hub final : private control_plane::host {
     std::string name;
     std::int32_t pid = 0;
   };
-  /// Who hears of a start and of the end: an exit channel, or a supervisor actor.
+  /// Who hears of a start and of the end: an exit channel, or a supervisor actor under that root.
   struct starter_ear {
     owned_fd channel;
-    std::uint64_t supervisor = 0, child = 0;
+    std::uint64_t root = 0;
+    std::shared_ptr<start_listener> listener;
   };
   struct member {
     detail::process_identity identity;
@@ -79,6 +80,10 @@ class hub final : private control_plane::host {
     std::optional<last_words> words;
     std::int64_t shutdown_ns = 0;
     std::int64_t kill_at = 0;  // escalation of a SIGTERM; 0: none
+    std::int64_t progress_ns = 0, progress_by = 0;  // how often it promised to show progress, and until when it is next due; 0: never
+    std::string killed_for;                         // by the hub
+    bool says_ready = false;                        // its start is over when it says so
+    process_limits limits;
     starter_ear ear;
     std::vector<owned_fd> watchers;  // exit channels of others than its starter
     std::vector<monitor> monitors;
@@ -129,41 +134,56 @@ class hub final : private control_plane::host {
   void launched(member& m, pid_t pid, owned_fd pidfd, bool reaped = false);
   void runs(member& m, pid_t pid);  // the same, of a process that has said so itself
   void start_failed(member& m, errc code, const std::string& text);
-  void take_status(pid_t pid, int status);
+  static void has_progressed(member& m);
+  static int send_signal(const owned_fd& pidfd, int signal) noexcept;
   void signal(member& m, int signal, std::int64_t grace_ns);
   void ask_to_end(member& m);
+  void begin_shutdown(bool now);
+
+  // hub_deaths.cpp
+  void take_status(pid_t pid, int status);
+  void kill_for(member& m, const std::string& why);
+  static std::string reason_of(const member& m, const exit_status& exit);  // what the node did to it, or its limits; often nothing
   void note_pidfd(member& m);
   void reap_here(member& m);
   void look_at_unwatched(member& m);
   void bury_the_dead();
   exit_status status_of(const member& m) const;
   void announce(member& m, const exit_status& exit);
+  static void tell_end(const owned_fd& channel, const exit_status& exit);
   void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
   bool delivered(const waiting_notice& n);
-  void begin_shutdown(bool now);
 
   // hub_supervisors.cpp
   struct recipe;
-  struct supervised {  // a supervisor, as the hub knows it
+  struct subscriber {
+    std::uint64_t queue = 0;
+    std::uint64_t missed = 0;
+  };
+  struct supervised {  // a supervisor that is not within another, as the hub knows it
     std::uint32_t owner = 0;   // incarnation of its process
     std::uint32_t holder = 0;  // an incarnation of its own: what it holds for its children
     supervisor_options options;
-    std::vector<child_spec> declared;
-    std::optional<cloister::error> wrong;  // the first wrong declaration
-    owned_fd exit_channel;                 // until it runs
+    std::vector<std::pair<std::uint32_t, child_spec>> declared;  // each with the number of what it is to be within; 0: this
+    std::optional<cloister::error> wrong;                        // the first wrong declaration
+    std::vector<subscriber> subscribers;
+    owned_fd exit_channel;  // until it runs
     bool runs = false;
   };
   control_plane& plane();
   supervised* supervisor_of(const member& from, std::uint64_t number);
   void make(member& from, make_supervisor& what, owned_fd exit_channel);
   result<child_spec> spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds, bool truncated);
+  static result<std::vector<child_spec>> take_declared(supervised& s);
+  void subscribe(member& from, subscribe_reports& what);
   void declare(member& from, declare_child& what, datagram& d);
   void begin(member& from, begin_supervisor& what);
   void call(member& from, call_supervisor& what, datagram& d);
   void abandon_supervisors(std::uint32_t owner);  // 0: of everybody
-  void start_child(std::uint64_t supervisor, std::uint64_t child, std::shared_ptr<const void> what) override;
+  void start_child(std::uint64_t root, std::shared_ptr<const void> recipe, std::shared_ptr<start_listener> ear) override;
+  void report(std::uint64_t root, supervision_report what) override;
   void signal_child(std::uint32_t incarnation, int signal) override;
-  void supervisor_ended(std::uint64_t supervisor) override;
+  void supervisor_ended(std::uint64_t root) override;
   /// Has the hub's thread do something. Any thread.
   void post(std::function<void(hub&)> what);
   void do_posted();

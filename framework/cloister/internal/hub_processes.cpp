@@ -26,31 +26,7 @@ namespace cloister::internal {
 namespace {
 
 constexpr std::size_t launches_at_once = 16;  // bounds descriptors in flight
-constexpr std::size_t past_exits_kept = 1024;
 constexpr unsigned most_tries = 20;  // of one start, each by another launcher
-
-int send_signal(const owned_fd& pidfd, int signal) noexcept {
-  return pidfd ? static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)) : -1;
-}
-
-// The status of a process that somebody else has reaped, from kernels that keep it (6.15). Layout: linux/pidfd.h, PIDFD_INFO_SIZE_VER0.
-std::optional<int> status_by_kernel(const owned_fd& pidfd) noexcept {
-  struct {
-    std::uint64_t mask, cgroup;
-    std::uint32_t ids[11];
-    std::int32_t exit_code;
-  } info{};
-  static_assert(sizeof info == 64);
-  constexpr std::uint64_t exit_wanted = 8;
-  info.mask = exit_wanted;
-  if (::ioctl(pidfd.get(), _IOWR(0xFF, 11, decltype(info)), &info) != 0 || (info.mask & exit_wanted) == 0) return {};
-  return info.exit_code;
-}
-
-void tell_end(const owned_fd& channel, const exit_status& exit) {
-  static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{exit}}), {}, false));
-  static_cast<void>(::shutdown(channel.get(), SHUT_RDWR));  // end-of-file also where a forked process keeps a copy of it
-}
 
 }  // namespace
 
@@ -81,6 +57,9 @@ hub::member& hub::add_member(const member& by, const detail::start_block& block)
   m->name = block.name.empty() ? "process-" + std::to_string(m->identity.incarnation) : block.name;
   m->daemon = block.daemon;
   m->shutdown_ns = block.shutdown_ns;
+  m->progress_ns = block.progress_ns;
+  m->says_ready = block.says_ready;
+  m->limits = {block.memory_limit, std::chrono::seconds(block.cpu_limit_s), static_cast<unsigned>(block.open_files_limit)};
   return *members_.emplace(m->identity.incarnation, std::move(m)).first->second;
 }
 
@@ -102,15 +81,15 @@ result<void> hub::may_start(std::uint32_t holder, const detail::start_block& blo
 
 // False if nobody hears it.
 bool hub::say(const starter_ear& ear, const exit_message& word) {
-  if (ear.supervisor == 0) return ear.channel && send_datagram(ear.channel.get(), encode(word), {}, false);
-  if (const auto* yes = std::get_if<started>(&word)) plane().started(ear.supervisor, {ear.child, {yes->incarnation, yes->pid, yes->name}});
-  if (const auto* no = std::get_if<refused>(&word)) plane().refused(ear.supervisor, {ear.child, cloister::error(no->code, no->text)});
-  return supervisors_.contains(ear.supervisor);
+  if (!ear.listener) return ear.channel && send_datagram(ear.channel.get(), encode(word), {}, false);
+  if (const auto* yes = std::get_if<started>(&word)) ear.listener->started({yes->incarnation, yes->pid, yes->name});
+  if (const auto* no = std::get_if<refused>(&word)) ear.listener->refused(cloister::error(no->code, no->text));
+  return supervisors_.contains(ear.root);
 }
 
 void hub::start(member& by, start_process& what, datagram& d) {
   if (d.fds.empty()) return;  // no exit channel: nobody to tell
-  starter_ear ear{std::move(d.fds[0])};
+  starter_ear ear{std::move(d.fds[0]), 0, nullptr};
   d.fds.erase(d.fds.begin());
   const std::string title = "process '" + what.block.name + "' start: ";
   if (d.truncated) return static_cast<void>(say(ear, refused{errc::no_descriptors, title + "the node's first process has no descriptor left"}));
@@ -311,6 +290,7 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
     word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
   const bool told = say(m.ear, word);
   log_line(m, "started");
+  if (!m.says_ready) has_progressed(m);
   if (const auto early = early_status_.find(pid); early != early_status_.end()) {
     m.wait_status = early->second;
     early_status_.erase(early);
@@ -363,9 +343,14 @@ void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
   }
 }
 
+int hub::send_signal(const owned_fd& pidfd, int signal) noexcept {
+  return pidfd ? static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)) : -1;
+}
+
 void hub::signal(member& m, int signal, std::int64_t grace_ns) {
   send_signal(m.pidfd, signal);
   const auto now = deadline::now();
+  if (signal == SIGTERM) m.progress_by = 0;
   if (signal == SIGTERM && grace_ns > 0 && grace_ns < std::numeric_limits<std::int64_t>::max() - now)
     m.kill_at = now + grace_ns;  // else: never
 }
@@ -373,134 +358,6 @@ void hub::signal(member& m, int signal, std::int64_t grace_ns) {
 void hub::ask_to_end(member& m) {
   m.asked_to_end = true;
   signal(m, SIGTERM, std::max<std::int64_t>(m.shutdown_ns, 1));
-}
-
-void hub::take_status(pid_t pid, int status) {
-  strays_.erase(pid);
-  const auto found = by_pid_.find(pid);
-  if (found == by_pid_.end()) {
-    // A stray's end, or that of a process forked by its parent whose hello has not been read yet.
-    const bool expected =
-        std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m.second->forked && !m.second->pidfd; });
-    if (expected) early_status_[pid] = status;
-    else early_status_.clear();
-    return;
-  }
-  auto& m = *members_.at(found->second);
-  m.wait_status = status;
-  note_pidfd(m);  // it was reaped: as good a proof
-}
-
-void hub::note_pidfd(member& m) {
-  if (m.pidfd_readable) return;
-  m.pidfd_readable = true;
-  m.dead_since = deadline::now();
-  if (m.pidfd) static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, m.pidfd.get(), nullptr));
-}
-
-void hub::reap_here(member& m) {
-  // Children of a launcher that died, and those that the first process forked itself, are the first process's children.
-  siginfo_t info{};
-  if (!m.pidfd) return;
-  if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(m.pidfd.get()), &info, WEXITED | WNOHANG) == 0) {
-    if (info.si_pid != 0) m.wait_status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
-  } else {
-    m.wait_status = status_by_kernel(m.pidfd);  // reaped by a launcher that ended before it could tell
-  }
-}
-
-void hub::look_at_unwatched(member& m) {
-  int status = 0;
-  const pid_t ended = ::waitpid(m.pid, &status, WNOHANG);  // ours, if its launcher is dead or it was forked by us
-  if (ended == m.pid) m.wait_status = status;
-  if (ended == m.pid || (ended < 0 && ::kill(m.pid, 0) != 0 && errno == ESRCH)) note_pidfd(m);
-}
-
-exit_status hub::status_of(const member& m) const {
-  if (m.wait_status) {
-    const int s = *m.wait_status;
-    if (WIFSIGNALED(s)) return exit_status::signaled(WTERMSIG(s));
-    if (!m.said_hello)
-      return exit_status::threw("cloister::failure", "process '" + m.name + "' start: it ended before it could run its body");
-    if (m.words && WEXITSTATUS(s) == 1) return exit_status::threw(m.words->type, m.words->text);
-    return exit_status::exited(WEXITSTATUS(s));
-  }
-  return m.words ? exit_status::threw(m.words->type, m.words->text) : exit_status{};
-}
-
-void hub::bury_the_dead() {
-  const auto now = deadline::now();
-  std::vector<member*> gone, unborn;
-  for (auto& [incarnation, m] : members_) {
-    if (m->forked && !m->control && !m->said_hello)
-      unborn.push_back(m.get());  // was to be forked by its parent, and never said hello
-    if (m->unwatched && !m->pidfd_readable) look_at_unwatched(*m);
-    if (!m->pidfd_readable) continue;
-    if (!m->wait_status) reap_here(*m);
-    if (m->wait_status || now >= m->dead_since + status_patience_ns) gone.push_back(m.get());
-  }
-  for (auto* m : unborn) start_failed(*m, errc::not_started, "process '" + m->name + "' start: it ended before it began");
-  if (gone.empty()) return;
-  std::vector<dead_process> dead;
-  for (auto* m : gone) {
-    // What it sent before it died is acted on before its death is; whoever may have its socket still sends no more.
-    if (m->control) static_cast<void>(::shutdown(m->control.get(), SHUT_RD));
-    while (m->control) read_requests(*m, true);
-    dead.push_back({m->identity.incarnation, m->identity.actor, status_of(*m)});
-  }
-  objects_.bury(dead);
-  for (std::size_t i = 0; i < gone.size(); ++i) announce(*gone[i], dead[i].exit);
-  for (const auto& d : dead) {
-    // Its children end with it: if it ended normally it has joined them, so these are what a death left behind.
-    for (auto& [incarnation, m] : members_) {
-      if (m->identity.parent != d.incarnation) continue;
-      m->asked_to_end = true;
-      send_signal(m->pidfd, SIGKILL);
-    }
-    end_strays_of(d.incarnation);
-    abandon_supervisors(d.incarnation);
-    const auto m = members_.find(d.incarnation);
-    if (const auto p = by_pid_.find(m->second->pid); p != by_pid_.end() && p->second == d.incarnation)
-      by_pid_.erase(p);  // else: used again
-    free_actors_.push_back(d.actor);
-    members_.erase(m);
-  }
-  if (adopts_) look_at_adopted();
-}
-
-void hub::announce(member& m, const exit_status& exit) {
-  if (m.ear.supervisor != 0) plane().ended(m.identity.incarnation, exit);
-  else tell_end(m.ear.channel, exit);
-  for (auto& channel : m.watchers) tell_end(channel, exit);
-  for (const auto& to : m.monitors) notify(to, m.identity.incarnation, exit);
-  past_.emplace_back(m.identity.incarnation, exit);
-  if (past_.size() > past_exits_kept) past_.pop_front();
-  if (!exit.success() && !m.asked_to_end && !ending_all_) {
-    detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text());
-  } else {
-    log_line(m, "ended: " + exit.text());
-  }
-}
-
-void hub::notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit) {
-  exit_notice notice{{incarnation, to.pid, to.name}, exit};
-  waiting_notice whole{to.queue, encode(notice)};
-  const auto done = objects_.deliver(whole.queue, whole.bytes);
-  if (done == errc::would_block) notices_.push_back(std::move(whole));
-  if (!(done == errc::too_large || done == errc::no_memory)) return;
-  // A short one goes into any slot, without more memory.
-  constexpr std::size_t longest_word = 64;
-  notice.process.name.resize(std::min(notice.process.name.size(), longest_word));
-  if (!exit.exception_type().empty())
-    notice.exit = exit_status::threw(exit.exception_type().substr(0, longest_word), exit.exception_text().substr(0, longest_word));
-  waiting_notice shortened{to.queue, encode(notice)};
-  if (!delivered(shortened)) notices_.push_back(std::move(shortened));
-}
-
-// True if it needs not be tried again.
-bool hub::delivered(const waiting_notice& n) {
-  const auto done = objects_.deliver(n.queue, n.bytes);
-  return !(done == errc::would_block || done == errc::no_memory);
 }
 
 void hub::begin_shutdown(bool now) {

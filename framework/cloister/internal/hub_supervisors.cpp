@@ -2,6 +2,7 @@
 // The hub's part in supervision: it keeps what children are made from, starts them for supervisor actors, and tells of their ends.
 #include <cloister/internal/hub.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -71,19 +72,26 @@ void hub::make(member& from, make_supervisor& what, owned_fd exit_channel) {
 }
 
 result<child_spec> hub::spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds, bool truncated) {
-  const std::string title = "supervisor '" + s.options.name + "': child '" + child.id + "': ";
-  if (truncated) return {errc::no_descriptors, title + "the node's first process has no descriptor left"};
-  if (auto good = may_start(from.identity.incarnation, child.block, fds.size(), title); !good) return good.error();
-  auto made = std::make_shared<recipe>(*this, s.holder);
-  for (const auto& ref : child.block.objects) objects_.hold(s.holder, ref.object);
-  made->block = std::move(child.block);
-  made->fds = std::move(fds);
   child_spec spec;
   spec.id = std::move(child.id);
   spec.restart = child.restart;
   spec.significant = child.significant;
   spec.shutdown_ns = child.shutdown_ns;
   spec.delay = child.delay;
+  spec.ready_ns = child.ready_ns;
+  spec.progress_ns = child.progress_ns;
+  if (auto* options = std::get_if<supervisor_options>(&child.what)) {
+    spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{std::move(*options), {}});
+    return spec;
+  }
+  auto& block = std::get<detail::start_block>(child.what);
+  const std::string title = "supervisor '" + s.options.name + "': child '" + spec.id + "': ";
+  if (truncated) return {errc::no_descriptors, title + "the node's first process has no descriptor left"};
+  if (auto good = may_start(from.identity.incarnation, block, fds.size(), title); !good) return good.error();
+  auto made = std::make_shared<recipe>(*this, s.holder);
+  for (const auto& ref : block.objects) objects_.hold(s.holder, ref.object);
+  made->block = std::move(block);
+  made->fds = std::move(fds);
   spec.recipe = std::move(made);
   return spec;
 }
@@ -92,19 +100,45 @@ void hub::declare(member& from, declare_child& what, datagram& d) {
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr) return;
   auto spec = spec_from(from, *s, what.child, std::move(d.fds), d.truncated);
-  if (spec) s->declared.push_back(*std::move(spec));
+  if (spec) s->declared.emplace_back(what.within, *std::move(spec));
   else if (!s->wrong) s->wrong = spec.error();
+}
+
+// What was declared, as the tree that it is, and no more: what is within something was declared after it.
+result<std::vector<child_spec>> hub::take_declared(supervised& s) {
+  auto declared = std::exchange(s.declared, {});
+  if (const auto wrong = std::exchange(s.wrong, std::nullopt)) return *wrong;
+  auto number = static_cast<std::size_t>(std::count_if(declared.begin(), declared.end(), [](const auto& d) { return d.second.inner != nullptr; }));
+  std::vector<std::vector<child_spec>> within(number + 1);
+  for (auto d = declared.rbegin(); d != declared.rend(); ++d) {
+    auto& [where, spec] = *d;
+    if (spec.inner) {
+      auto& children = within[number--];
+      std::reverse(children.begin(), children.end());
+      spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{spec.inner->options, std::move(children)});
+    }
+    if (where > number) return cloister::error(errc::invalid, "supervisor '" + s.options.name + "': a child of what was not declared");
+    within[where].push_back(std::move(spec));
+  }
+  std::reverse(within[0].begin(), within[0].end());
+  return std::move(within[0]);
 }
 
 void hub::begin(member& from, begin_supervisor& what) {
   auto* s = supervisor_of(from, what.supervisor);
-  if (s == nullptr || s->runs) return;
-  auto children = std::exchange(s->declared, {});
-  result<void> good = s->wrong ? result<void>(*s->wrong) : supervision::check(s->options, children);
+  if (s == nullptr) return;
+  if (what.forget) {
+    s->declared.clear();
+    if (!s->runs) supervisors_.erase(what.supervisor);
+    return;
+  }
+  if (s->runs) return;
+  auto children = take_declared(*s);
+  auto good = children ? supervision::check(s->options, *children) : result<void>(children.error());
   if (good && shutting_down_) good = cloister::error(errc::interrupted, "supervisor '" + s->options.name + "' start: the node is shutting down");
   if (good) {
     s->runs = true;
-    return plane().make(what.supervisor, s->options, std::move(children), std::move(s->exit_channel));
+    return plane().make(what.supervisor, {s->options, *std::move(children)}, std::move(s->exit_channel));
   }
   static_cast<void>(send_datagram(s->exit_channel.get(), encode(exit_message{refused{good.error().code(), good.error().text()}}), {}, false));
   supervisors_.erase(what.supervisor);
@@ -114,21 +148,26 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
   using call = call_supervisor::call;
   if (d.fds.empty()) return;
   owned_fd answer_to = std::move(d.fds.front());
-  d.fds.erase(d.fds.begin());
   const auto refuse = [&](const cloister::error& e) {
     static_cast<void>(send_datagram(answer_to.get(), encode(answer{refused{e.code(), e.text()}}), {}, false));
   };
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr) return refuse({errc::gone, "supervisor: it has ended"});
   supervision_call asked = list_children{};
+  const auto* process = std::get_if<std::uint32_t>(&what.who);
+  const bool lives = process != nullptr && members_.contains(*process);
   switch (what.what) {
-    case call::add: {
-      add_child add;
-      if (what.child) {
-        auto spec = spec_from(from, *s, *what.child, std::move(d.fds), d.truncated);
-        if (!spec) return refuse(spec.error());
-        add.spec = *std::move(spec);
+    case call::add:
+    case call::change: {
+      auto declared = take_declared(*s);
+      if (!declared) return refuse(declared.error());
+      if (what.what == call::change) {
+        asked = change_specs{what.options.value_or(s->options), *std::move(declared)};
+        break;
       }
+      if (declared->size() > 1) return refuse({errc::invalid, "supervisor '" + s->options.name + "': one child at a time"});
+      add_child add;
+      if (!declared->empty()) add.spec = std::move(declared->front());
       asked = std::move(add);
       break;
     }
@@ -138,18 +177,16 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
     case call::list: break;
     case call::find: asked = find_child{std::move(what.who)}; break;
     case call::count: asked = count_children{}; break;
-    case call::change: {
-      const auto wrong = std::exchange(s->wrong, std::nullopt);
-      change_specs change{what.options.value_or(s->options), std::exchange(s->declared, {})};
-      if (wrong) return refuse(*wrong);
-      asked = std::move(change);
-      break;
-    }
     case call::stop: asked = stop_supervisor{}; break;
+    case call::await: asked = await_child{std::move(what.who)}; break;
     default: throw failure(errc::undecodable, "a supervisor's call that there is not");
   }
-  const auto* process = std::get_if<std::uint32_t>(&what.who);
-  plane().call(what.supervisor, std::move(asked), std::move(answer_to), process != nullptr && members_.contains(*process));
+  plane().call(what.supervisor, std::move(what.path), std::move(asked), std::move(answer_to), lives);
+}
+
+void hub::subscribe(member& from, subscribe_reports& what) {
+  auto* s = supervisor_of(from, what.supervisor);
+  if (s != nullptr && objects_.holds(from.identity.incarnation, what.queue.object)) s->subscribers.push_back({what.queue.object});
 }
 
 void hub::abandon_supervisors(std::uint32_t owner) {
@@ -165,20 +202,20 @@ void hub::abandon_supervisors(std::uint32_t owner) {
 
 // What actors ask, on their threads.
 
-void hub::start_child(std::uint64_t supervisor, std::uint64_t child, std::shared_ptr<const void> what) {
-  post([supervisor, child, what = std::move(what)](hub& h) {
+void hub::start_child(std::uint64_t root, std::shared_ptr<const void> what, std::shared_ptr<start_listener> ear) {
+  post([root, what = std::move(what), ear = std::move(ear)](hub& h) {
     const auto& r = *static_cast<const recipe*>(what.get());
-    const auto s = h.supervisors_.find(supervisor);
-    const auto refuse = [&](cloister::error e) { h.plane().refused(supervisor, {child, std::move(e)}); };
-    if (s == h.supervisors_.end() || h.shutting_down_) return refuse({errc::interrupted, "the node is shutting down, or nobody wants it any more"});
+    const auto s = h.supervisors_.find(root);
+    if (s == h.supervisors_.end() || h.shutting_down_)
+      return ear->refused({errc::interrupted, "the node is shutting down, or nobody wants it any more"});
     std::vector<owned_fd> fds;
     for (const auto& fd : r.fds) {
       fds.push_back(fd.duplicate());
-      if (!fds.back()) return refuse({errc::no_descriptors, "the node's first process has no descriptor left"});
+      if (!fds.back()) return ear->refused({errc::no_descriptors, "the node's first process has no descriptor left"});
     }
     const auto owner = h.members_.find(s->second.owner);
-    if (owner == h.members_.end()) return refuse({errc::gone, "its supervisor's owner has ended"});
-    h.launch(*owner->second, s->second.holder, r.block, std::move(fds), {{}, supervisor, child});
+    if (owner == h.members_.end()) return ear->refused({errc::gone, "its supervisor's owner has ended"});
+    h.launch(*owner->second, s->second.holder, r.block, std::move(fds), {{}, root, ear});
   });
 }
 
@@ -191,10 +228,21 @@ void hub::signal_child(std::uint32_t incarnation, int signal) {
   });
 }
 
-void hub::supervisor_ended(std::uint64_t supervisor) {
-  post([supervisor](hub& h) {
-    h.supervisors_.erase(supervisor);
-    if (h.plane_) h.plane_->forget(supervisor);
+void hub::report(std::uint64_t root, supervision_report what) {
+  post([root, what = std::move(what)](hub& h) mutable {
+    const auto s = h.supervisors_.find(root);
+    if (s == h.supervisors_.end()) return;
+    for (auto& to : s->second.subscribers) {
+      what.missed = to.missed;
+      to.missed = h.objects_.deliver(to.queue, encode(what)) ? 0 : to.missed + 1;
+    }
+  });
+}
+
+void hub::supervisor_ended(std::uint64_t root) {
+  post([root](hub& h) {
+    h.supervisors_.erase(root);
+    if (h.plane_) h.plane_->forget(root);
   });
 }
 

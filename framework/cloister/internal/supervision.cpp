@@ -35,6 +35,9 @@ result<void> check_child(const supervisor_options& options, const child_spec& c)
   if (c.delay.first.count() < 0 || c.delay.most < c.delay.first) return wrong("its back-off's times are out of order");
   if (!(c.delay.factor >= 1)) return wrong("its back-off's factor is less than 1");
   if (!(c.delay.jitter >= 0 && c.delay.jitter <= 1)) return wrong("its back-off's jitter is not between 0 and 1");
+  if (c.ready_ns < 0) return wrong("its ready_within is negative");
+  if (c.progress_ns < 0) return wrong("its progress_within is negative");
+  if (c.inner && (c.ready_ns > 0 || c.progress_ns > 0)) return wrong("a supervisor has no ready_within and no progress_within");
   if (c.significant && c.restart == permanent) return wrong("a permanent child cannot be significant");
   if (c.significant && options.auto_shutdown == no_auto_shutdown)
     return wrong("it is significant, and its supervisor has no auto_shutdown");
@@ -53,6 +56,8 @@ result<void> supervision::check(const supervisor_options& o, const std::vector<c
   std::set<std::string> ids;
   for (const auto& c : all) {
     if (auto good = check_child(o, c); !good) return good;
+    if (c.inner)
+      if (auto good = check(c.inner->options, c.inner->children); !good) return good;
     if (!ids.insert(c.id).second) return wrong("two children have the id '" + c.id + "'");
   }
   return {};
@@ -80,6 +85,13 @@ void supervision::on(supervision_event event) {
     if (auto answer = answer_question(call->what)) return world_.answer(call->answer_to, *std::move(answer));
   }
   if (std::holds_alternative<abandoned>(event)) abandoned_ = true;
+  if (std::holds_alternative<killed>(event)) {
+    abandoned_ = killed_ = true;
+    for (auto& c : children_)
+      if (c.state != child_state::stopped && c.state != child_state::restarting) world_.kill(c.number);
+  }
+  if (const auto* call = std::get_if<called>(&event))
+    if (const auto* await = std::get_if<await_child>(&call->what)) return wait_for(call->answer_to, await->who);
   inbox_.put(std::move(event));
 }
 
@@ -88,10 +100,11 @@ task<> supervision::run() {
   for (auto next = children_.begin(); next != children_.end();) {
     auto& c = *next++;
     auto runs = co_await start(c);
-    if (!runs) {
-      const std::string text = "supervisor '" + options_.name + "' start: child '" + c.spec.id + "': " + runs.error().text();
-      report(supervision_report::kind::start_failed, c, {}, runs.error().text());
+    if (!runs || abandoned_) {
+      const std::string why = runs ? "it was ended meanwhile" : runs.error().text();
+      if (!runs) report(supervision_report::kind::start_failed, c, {}, why);
       co_await end_all();
+      const std::string text = "supervisor '" + options_.name + "' start: child '" + c.spec.id + "': " + why;
       world_.ready(cloister::error(errc::not_started, text));
       world_.ended(exit_status::threw("cloister::failure", text));
       co_return;
@@ -121,7 +134,9 @@ task<> supervision::run() {
     }
   }
   for (const auto to : stoppers) world_.answer(to, supervision_value());
-  world_.ended(exit_status::threw("cloister::orderly_end", why));
+  const auto exit = killed_ ? exit_status::signaled(SIGKILL) : exit_status::threw("cloister::orderly_end", why);
+  world_.report({supervision_report::kind::stopped, options_.name, {}, exit});
+  world_.ended(exit);
 }
 
 // ------------------------------------------------------------------------------------------------------------- events
@@ -131,14 +146,14 @@ task<supervision::step> supervision::handle(supervision_event event) {
   if (const auto* gone = std::get_if<child_ended>(&event)) {
     auto* c = by_number(gone->child);
     if (c == nullptr || c->state != child_state::running) co_return step::go_on;
-    co_return co_await child_gone(*c, gone->exit);
+    co_return co_await child_gone(*c, *gone);
   }
   if (const auto* retry = std::get_if<retry_child>(&event)) {
     auto* c = by_number(retry->child);
     if (c == nullptr || c->state != child_state::restarting) co_return step::go_on;
     co_return co_await restart(*c);
   }
-  if (std::holds_alternative<abandoned>(event)) co_return step::end;
+  if (std::holds_alternative<abandoned>(event) || std::holds_alternative<killed>(event)) co_return step::end;
   if (std::holds_alternative<time_came>(event)) {
     const auto now = world_.now();
     std::vector<std::uint64_t> due;
@@ -219,7 +234,6 @@ task<result<supervision_value>> supervision::add(add_child what) {
     }
   }
   child& c = keep(std::move(what.spec));
-  c.dynamic = true;
   auto runs = co_await start(c);
   if (!runs) {
     forget(c);
@@ -251,7 +265,6 @@ result<supervision_value> supervision::change(change_specs what) {
     } else {
       children_.splice(children_.end(), others, old->second->self);
       old->second->spec = std::move(spec);
-      old->second->dynamic = false;
     }
   }
   children_.splice(children_.end(), others);
@@ -260,9 +273,10 @@ result<supervision_value> supervision::change(change_specs what) {
 
 // ------------------------------------------------------------------------------------------------------ ends, restarts
 
-task<supervision::step> supervision::child_gone(child& c, exit_status exit) {
+task<supervision::step> supervision::child_gone(child& c, child_ended gone) {
+  const auto& exit = c.last_exit = std::move(gone.exit);
+  report(supervision_report::kind::ended, c, exit, std::move(gone.why));
   c.state = child_state::stopped;
-  report(supervision_report::kind::ended, c, exit);
   has_no_process(c);
   if (c.spec.restart == permanent || (c.spec.restart == transient && !ended_normally(exit))) co_return co_await restart(c);
   const bool last = ends_with(c);
@@ -289,7 +303,7 @@ task<supervision::step> supervision::restart(child& c) {
   if (abandoned_) co_return step::end;
   if (too_many_restarts()) {
     c.state = child_state::stopped;
-    report(supervision_report::kind::gave_up, c);
+    report(supervision_report::kind::gave_up, c, c.last_exit);
     co_return step::end;
   }
   const auto& delay = c.spec.delay;
@@ -327,7 +341,7 @@ task<supervision::step> supervision::restart_group(child& failed) {
       forget(c);
     }
   }
-  while (at != children_.end()) {
+  while (at != children_.end() && !abandoned_) {
     child& c = *at++;
     auto runs = co_await start(c);
     if (!runs) {
@@ -361,14 +375,20 @@ task<result<bool>> supervision::start(child& c) {
     co_return std::move(refused->why);
   }
   if (std::holds_alternative<child_declined>(event)) {
+    c.last_exit = exit_status::threw("cloister::declined", "");
+    report(supervision_report::kind::ended, c, c.last_exit);
     c.state = child_state::stopped;
     co_return false;
   }
   c.state = child_state::running;
-  c.process = std::get<child_started>(event).process;
+  c.process = std::move(std::get<child_started>(event).process);
+  c.said = std::move(std::get<child_started>(event).said);
   by_incarnation_[c.process->incarnation] = &c;
   c.started_at = world_.now();
-  if (c.spec.restart == temporary) c.spec.recipe.reset();  // it is never started again
+  if (c.spec.restart == temporary) {  // it is never started again
+    c.spec.recipe.reset();
+    if (c.spec.inner) c.spec.inner = std::make_shared<const supervisor_spec>();
+  }
   report(supervision_report::kind::started, c);
   co_return true;
 }
@@ -415,7 +435,7 @@ task<> supervision::end_together(const std::vector<child*>& all) {
   std::int64_t until = begun;
   for (auto* c : all) {
     c->state = child_state::ending;
-    if (c->spec.shutdown_ns < 0) {
+    if (c->spec.shutdown_ns < 0 || killed_) {
       world_.kill(c->number);
     } else {
       world_.ask_to_end(c->number);
@@ -431,10 +451,12 @@ task<> supervision::end_together(const std::vector<child*>& all) {
       continue;
     }
     child& c = *by_number(ended->child);
+    c.last_exit = ended->exit;
+    const bool expected = c.spec.shutdown_ns < 0 || killed_
+                              ? ended->exit.signal() == SIGKILL
+                              : ended_normally(ended->exit);
+    report(expected ? supervision_report::kind::ended : supervision_report::kind::ended_otherwise, c, ended->exit, ended->why);
     c.state = child_state::stopped;
-    const bool expected = c.spec.shutdown_ns < 0 ? ended->exit.signal() == SIGKILL
-                                                 : ended_normally(ended->exit) && !(ended->exit.success() && c.spec.restart == permanent);
-    report(expected ? supervision_report::kind::ended : supervision_report::kind::ended_otherwise, c, ended->exit);
     has_no_process(c);
     --left;
   }
@@ -465,7 +487,7 @@ std::optional<supervision_answer> supervision::answer_question(const supervision
     child_counts n;
     for (const auto& c : children_) {
       ++n.specs;
-      ++(c.spec.supervisor ? n.supervisors : n.workers);
+      ++(c.spec.inner ? n.supervisors : n.workers);
       n.active += c.process.has_value() ? 1 : 0;
     }
     if (simple()) n.specs = 1;
@@ -492,6 +514,27 @@ result<supervision::child*> supervision::find(const child_name& who) {
                                               (id != nullptr ? "'" + *id + "'" : "of process " + std::to_string(std::get<std::uint32_t>(who))));
 }
 
+result<std::uint64_t> supervision::running(const child_name& who) {
+  auto found = find(who);
+  if (!found) return found.error();
+  if ((*found)->state == child_state::running) return (*found)->number;
+  return {(*found)->state == child_state::stopped ? errc::not_started : errc::restarting,
+          "supervisor '" + options_.name + "': child '" + (*found)->spec.id + "' is not running"};
+}
+
+void supervision::wait_for(std::uint64_t answer_to, const child_name& who) {
+  auto found = find(who);
+  if (!found) return world_.answer(answer_to, found.error());
+  if ((*found)->state == child_state::stopped) return world_.answer(answer_to, supervision_value((*found)->last_exit));
+  awaited_[*found].push_back(answer_to);
+}
+
+void supervision::has_ended(child& c) {
+  const auto waiting = awaited_.extract(&c);
+  if (waiting.empty()) return;
+  for (const auto to : waiting.mapped()) world_.answer(to, supervision_value(c.last_exit));
+}
+
 supervision::child* supervision::by_number(std::uint64_t number) {
   const auto found = by_number_.find(number);
   return found == by_number_.end() ? nullptr : found->second;
@@ -506,6 +549,7 @@ supervision::child& supervision::keep(child_spec spec) {
 }
 
 void supervision::forget(child& c) {
+  has_ended(c);
   has_no_process(c);
   by_number_.erase(c.number);
   if (!simple()) by_id_.erase(c.spec.id);
@@ -518,15 +562,17 @@ void supervision::has_no_process(child& c) {
 }
 
 void supervision::drop_or_stop(child& c) {
-  if (simple() || c.spec.restart == temporary) forget(c);
+  if (simple() || c.spec.restart == temporary) return forget(c);
+  has_ended(c);
 }
 
 child_info supervision::info(const child& c) const {
-  return {c.spec.id, c.state, c.process, c.spec.restart, c.spec.significant, c.spec.supervisor};
+  return {c.spec.id, c.state, c.process, c.spec.restart, c.spec.significant, c.spec.inner != nullptr, std::chrono::nanoseconds(c.spec.shutdown_ns),
+          c.restarts, c.process ? c.said : std::string()};
 }
 
-void supervision::report(supervision_report::kind what, const child& c, const exit_status& exit, const std::string& text) {
-  world_.report({what, options_.name, info(c), exit, text, c.restarts});
+void supervision::report(supervision_report::kind what, const child& c, const exit_status& exit, std::string text) {
+  world_.report({what, options_.name, info(c), exit, std::move(text)});
 }
 
 void supervision::schedule() {

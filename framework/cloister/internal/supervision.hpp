@@ -24,15 +24,22 @@
 
 namespace cloister::internal {
 
-/// What a child is made from. `recipe` is the environment's: how to start it.
+struct supervisor_spec;
+
+/// What a child is made from: a supervisor, or what the environment knows how to start.
 struct child_spec {
   std::string id;
   restart_type restart = permanent;
   bool significant = false;
   std::int64_t shutdown_ns = 5'000'000'000;  // brutal_kill is negative; the largest: for ever
-  bool supervisor = false;
   back_off delay;
+  std::int64_t ready_ns = 0, progress_ns = 0;  // 0: it is ready when it runs; need not show progress
   std::shared_ptr<const void> recipe;
+  std::shared_ptr<const supervisor_spec> inner;
+};
+struct supervisor_spec {
+  supervisor_options options;
+  std::vector<child_spec> children;
 };
 
 /// A child by its id, or under simple_one_for_one by its process's incarnation.
@@ -51,31 +58,24 @@ struct change_specs {                                 // flags and the specifica
   std::vector<child_spec> children;
 };
 struct stop_supervisor {};
+struct await_child { child_name who; };               // answered when it is not going to be restarted any more, by how it ended
 using supervision_call = std::variant<add_child, terminate_child, restart_child, delete_child, list_children, find_child, count_children,
-                                      change_specs, stop_supervisor>;
-using supervision_value = std::variant<std::monostate, child_info, std::vector<child_info>, child_counts>;
+                                      change_specs, stop_supervisor, await_child>;
+using supervision_value = std::variant<std::monostate, child_info, std::vector<child_info>, child_counts, exit_status>;
 using supervision_answer = result<supervision_value>;
 
 // What happens to it.
 struct called { std::uint64_t answer_to = 0; supervision_call what; };
-struct child_started { std::uint64_t child = 0; process_id process; };
+struct child_started { std::uint64_t child = 0; process_id process; std::string said = {}; };
 struct child_refused { std::uint64_t child = 0; cloister::error why; };  // it could not be started
 struct child_declined { std::uint64_t child = 0; };                      // it started, and said that it is not needed
-struct child_ended { std::uint64_t child = 0; exit_status exit; };
+struct child_ended { std::uint64_t child = 0; exit_status exit; std::string why = {}; };  // `why`: for what the node killed it
 struct time_came {};
 struct retry_child { std::uint64_t child = 0; };  // to itself
 struct abandoned {};                              // nobody wants it any more: end, restart nothing
-using supervision_event = std::variant<called, child_started, child_refused, child_declined, child_ended, time_came, retry_child, abandoned>;
-
-/// What a supervisor tells of itself, for logs and subscribers.
-struct supervision_report {
-  enum class kind : std::uint8_t { started, ended, start_failed, restarting, ended_otherwise, gave_up, stopped } what = kind::started;
-  std::string supervisor;
-  child_info child;
-  exit_status exit;       // ended, ended_otherwise
-  std::string text;       // start_failed
-  unsigned restarts = 0;  // of this child
-};
+struct killed {};                                 // the same, and kill them all
+using supervision_event =
+    std::variant<called, child_started, child_refused, child_declined, child_ended, time_came, retry_child, abandoned, killed>;
 
 class supervision {
  public:
@@ -98,7 +98,7 @@ class supervision {
     virtual void ended(exit_status how) = 0;
   };
 
-  /// What is wrong with them, if anything; each mistake has its own sentence.
+  /// What is wrong with them, if anything, also in the supervisors among them; each mistake has its own sentence.
   static result<void> check(const supervisor_options& options, const std::vector<child_spec>& children);
 
   /// REQUIRES: check(). `world` outlives this.
@@ -108,6 +108,8 @@ class supervision {
 
   void begin();
   void on(supervision_event event);
+  /// The number of that child's latest start, if it runs: for those who ask it something.
+  result<std::uint64_t> running(const child_name& who);
 
  private:
   struct child {
@@ -115,9 +117,10 @@ class supervision {
     child_spec spec;
     child_state state = child_state::stopped;
     std::optional<process_id> process;
-    bool dynamic = false;
+    std::string said;
     unsigned restarts = 0;
     std::int64_t started_at = 0, delay = 0;
+    exit_status last_exit;
     std::list<child>::iterator self;
   };
   using children = std::list<child>;
@@ -127,7 +130,7 @@ class supervision {
   task<step> handle(supervision_event event);
   task<step> handle_call(called call);
   task<result<supervision_value>> add(add_child what);
-  task<step> child_gone(child& c, exit_status exit);
+  task<step> child_gone(child& c, child_ended gone);
   task<step> restart(child& c);
   task<step> attempt(child& c);
   task<step> restart_group(child& failed);
@@ -148,8 +151,10 @@ class supervision {
   void drop_or_stop(child& c);
   bool ends_with(const child& c) const;
   result<supervision_value> change(change_specs what);
+  void wait_for(std::uint64_t answer_to, const child_name& who);
+  void has_ended(child& c);  // and is not started again
   child_info info(const child& c) const;
-  void report(supervision_report::kind what, const child& c, const exit_status& exit = {}, const std::string& text = {});
+  void report(supervision_report::kind what, const child& c, const exit_status& exit = {}, std::string text = {});
   void schedule();
   bool simple() const { return options_.strategy == simple_one_for_one; }
 
@@ -165,7 +170,8 @@ class supervision {
   std::vector<std::pair<std::int64_t, std::uint64_t>> retries_;  // when, which child
   std::int64_t deadline_ = 0;          // of the end that is awaited; the largest: none
   std::uint64_t last_number_ = 0;
-  bool abandoned_ = false;
+  bool abandoned_ = false, killed_ = false;
+  std::unordered_map<const child*, std::vector<std::uint64_t>> awaited_;  // calls to be answered at a child's end
   std::minstd_rand random_;
   std::optional<task<>> running_;
 };
