@@ -4,6 +4,7 @@
 
 #include <cloister/supervisor.hpp>
 
+#include <atomic>
 #include <csignal>
 
 using namespace cloister;
@@ -12,6 +13,16 @@ using namespace support;
 namespace {
 
 pid_t pid_of(const supervisor& s, const std::string& id) { return s.which_child(id).process.value().pid; }
+
+// Within a supervisor that may itself be away for a moment.
+bool restarted_within(const supervisor& s, const std::string& id, pid_t old) {
+  return harness::eventually([&] {
+    try {
+      const auto c = s.which_child(id);
+      return c.state == child_state::running && c.process->pid != old;
+    } catch (const failure&) { return false; }
+  });
+}
 
 bool restarted(const supervisor& s, const std::string& id, pid_t old) {
   return harness::eventually([&] {
@@ -120,4 +131,145 @@ TEST_CASE("impossible flags and specifications are an error each") {
   CHECK(refused({.period = 0s}, {.id = "a"}).find("period") != std::string::npos);
   CHECK(refused({}, {.id = ""}).find("id is empty") != std::string::npos);
   CHECK(refused({}, {.id = "a", .restart = transient, .significant = true}).find("no auto_shutdown") != std::string::npos);
+}
+
+TEST_CASE("a supervisor within another is restarted as it was made, and its object finds it again") {
+  const supervisor top{here(), {.name = "top", .intensity = 5}};
+  const supervisor inner{top, {.id = "inner"}, {.intensity = 0}, supervised({.id = "a"}, sleep_long)};
+  CHECK(inner.name() == "top/inner");
+  inner.start_child({.id = "b"}, sleep_long);
+  CHECK(inner.count_children() == child_counts{2, 2, 0, 2});
+  CHECK(top.count_children() == child_counts{1, 1, 1, 0});
+  const auto a = pid_of(inner, "a"), b = pid_of(inner, "b");
+  ::kill(a, SIGKILL);
+  CHECK(restarted_within(inner, "a", a));
+  CHECK_FALSE(alive(b));
+  CHECK(inner.count_children() == child_counts{1, 1, 0, 1});
+  CHECK(supervisor::find(top, "inner").which_child("a").process == inner.which_child("a").process);
+  inner.stop();
+  CHECK(inner.join(20s));
+  CHECK(top.which_child("inner").state == child_state::stopped);
+}
+
+TEST_CASE("a tree is made at once, and ends at once, three levels deep") {
+  pid_t leaf = 0;
+  {
+    const supervisor top{here(), {}, supervised({.id = "left"}, {}, supervised({.id = "deep"}, {}, supervised({.id = "leaf"}, sleep_long))),
+                         supervised({.id = "right"}, supervisor_options{}, supervised({.id = "leaf"}, sleep_long))};
+    const auto deep = supervisor::find(supervisor::find(top, "left"), "deep");
+    leaf = pid_of(deep, "leaf");
+    CHECK(alive(leaf));
+    CHECK(top.count_children() == child_counts{2, 2, 2, 0});
+  }
+  CHECK_FALSE(alive(leaf));
+}
+
+TEST_CASE("a supervisor within another that is killed takes its children along") {
+  const supervisor top{here(), {.intensity = 5}, supervised({.id = "inner", .shutdown = brutal_kill}, {}, supervised({.id = "a"}, [] {
+                                                    this_process::ready();
+                                                    for (;;) ::pause();
+                                                  }))};
+  const auto inner = supervisor::find(top, "inner");
+  const auto a = pid_of(inner, "a");
+  top.terminate_child("inner");
+  CHECK_FALSE(alive(a));
+  CHECK(inner.join().signal() == SIGKILL);
+}
+
+TEST_CASE("a child that says when it is ready has started then, and what it said is known") {
+  queue<int> go{here()};
+  const supervisor s{here()};
+  go.put(1);
+  const auto child = s.start_child({.id = "a", .ready_within = 20s}, [](source<int> in) {
+    this_process::ready("number " + std::to_string(in.get()));
+    sleep_long();
+  }, go);
+  CHECK(child.said == "number 1");
+  CHECK(s.which_child("a").said == "number 1");
+}
+
+TEST_CASE("a child that is not ready in time, or ends before, has not started") {
+  const supervisor s{here()};
+  const auto refused = [&](auto body, std::chrono::nanoseconds within) {
+    try {
+      s.start_child({.id = "a", .ready_within = within}, body);
+    } catch (const failure& f) {
+      CHECK(f.code() == errc::not_started);
+      return std::string(f.what());
+    }
+    return std::string();
+  };
+  CHECK(refused([] { sleep_long(); }, 50ms) == "it was not ready in time");
+  CHECK(refused([] { throw std::runtime_error("no such file"); }, 20s) == "it ended before it was ready: std::runtime_error: no such file");
+  CHECK(s.which_children().empty());
+}
+
+TEST_CASE("a child that declines stays known without a process; a temporary one is forgotten") {
+  const auto body = [] { throw declined("nothing to do"); };
+  const supervisor s{here(), {}, supervised({.id = "kept", .ready_within = 20s}, body),
+                     supervised({.id = "dropped", .restart = temporary, .ready_within = 20s}, body)};
+  CHECK(s.which_children().size() == 1);
+  CHECK(s.which_child("kept").state == child_state::stopped);
+  CHECK(s.start_child({.id = "more", .ready_within = 20s}, body).process == std::nullopt);
+  CHECK(s.count_children() == child_counts{2, 0, 0, 2});
+}
+
+TEST_CASE("a child that shows no progress is killed and started again, one that does is not") {
+  queue<supervision_report> reports{here()};
+  const supervisor s{here(), {.intensity = 5}};
+  s.subscribe(reports);
+  s.start_child({.id = "busy", .progress_within = 2s}, [] {
+    for (;;) {
+      this_process::progress();
+      this_process::sleep_for(10ms);
+    }
+  });
+  s.start_child({.id = "stuck", .shutdown = brutal_kill, .progress_within = 50ms}, [](int first) {
+    if (first == 1) ::raise(SIGSTOP);  // a stopped process hangs as well as any
+  }, 1);
+  for (;;) {
+    const auto r = reports.get(20s).value();
+    REQUIRE(r.child.id != "busy" + std::string(r.what == supervision_report::kind::ended ? "" : "?"));
+    if (r.what != supervision_report::kind::ended) continue;
+    CHECK(r.child.id == "stuck");
+    CHECK(r.exit.signal() == SIGKILL);
+    CHECK(r.text == "it showed no progress for 50 ms");
+    break;
+  }
+}
+
+TEST_CASE("what a child's limits did to it is said in the report") {
+  queue<supervision_report> reports{here()};
+  const supervisor s{here()};
+  s.subscribe(reports);
+  const auto why = [&] {
+    for (;;)
+      if (const auto r = reports.get(30s).value(); r.what == supervision_report::kind::ended) return r.text;
+  };
+  if (!harness::sanitized) {
+    s.start_child({.id = "fat", .restart = temporary, .process = {.limits = {.memory = 64 << 20}}}, [] {
+      std::vector<char> all(1 << 30, 'x');
+      this_process::ready(std::string(all.data(), 1));
+    });
+    CHECK(why() == "its memory was limited to 67108864 bytes");
+  }
+  s.start_child({.id = "hot", .restart = temporary, .process = {.limits = {.cpu_time = 1s}}}, [] {
+    for (std::atomic<int> turns{0};; ++turns) {}
+  });
+  CHECK(why() == "its processor time was limited to 1 s");
+}
+
+TEST_CASE("a supervisor in a process of its own takes its children along, and both come back") {
+  queue<pid_t> pids{here()};
+  const supervisor top{here(), {.intensity = 5}, supervised({.id = "own", .shutdown = 20s}, [](const node& inner, sink<pid_t> to) {
+                                                    const supervisor s{inner, {}, supervised({.id = "a"}, sleep_long)};
+                                                    to.put(pid_of(s, "a"));
+                                                    s.join();
+                                                  }, pids)};
+  const auto first = pids.get(20s).value();
+  ::kill(pid_of(top, "own"), SIGKILL);
+  const auto second = pids.get(20s).value();
+  CHECK(first != second);
+  CHECK(harness::eventually([&] { return !alive(first); }));
+  CHECK(alive(second));
 }

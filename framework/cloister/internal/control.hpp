@@ -195,7 +195,6 @@ using answer = std::variant<done, refused, fork_grant, redeemed, supervision_val
 struct started {
   std::uint32_t incarnation = 0;
   std::int32_t pid = 0;
-  std::string name;
 };
 struct ended {
   exit_status exit;

@@ -95,8 +95,14 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   }
 
   caf::behavior make_behavior() override {
-    machine_.begin();
-    return {[this](const note& n) { std::visit(*this, std::move(*std::static_pointer_cast<message>(n.content))); }};
+    try {
+      machine_.begin();
+    } catch (const std::exception& e) { break_down(e.what()); }
+    return {[this](const note& n) {
+      try {
+        std::visit(*this, std::move(*std::static_pointer_cast<message>(n.content)));
+      } catch (const std::exception& e) { break_down(e.what()); }
+    }};
   }
 
   void operator()(supervision_event&& event) {
@@ -157,6 +163,13 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     caf_bridge::actor inner;
   };
 
+  // No memory for what has to be done: nobody may be left without a supervisor.
+  void break_down(const std::string& what) {
+    detail::log(log_level::error, "supervisor '" + name_ + "' ends: " + what);
+    for (const auto& [child, c] : children_) kill(child);
+    if (!outer_) hub_.supervisor_ended(root_);
+    quit(caf_bridge::to_reason(exit_status::threw("cloister::failure", what)));
+  }
   void begin(std::uint64_t child, std::string said) {
     auto& c = children_.at(child);
     c.begun = true;
@@ -246,14 +259,19 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
 class child_ear final : public start_listener {
  public:
   child_ear(caf_bridge::actor to, std::uint64_t child) : to_(std::move(to)), child_(child) {}
-  void started(const process_id& process) override {
-    proxy_ = caf_bridge::spawn_proxy(to_);
-    send(process_started{child_, process, proxy_});
+  bool started(std::uint32_t incarnation, std::int32_t pid, const std::string& name) noexcept override {
+    try {
+      auto proxy = caf_bridge::spawn_proxy(to_);
+      send(process_started{child_, {incarnation, pid, name}, proxy});
+      proxy_ = std::move(proxy);
+    } catch (const std::exception&) {}
+    return proxy_ != nullptr;
   }
   void refused(cloister::error why) override { send(start_refused{child_, std::move(why)}); }
   void ready(std::string said) override { send(process_ready{child_, std::move(said)}); }
   void ended(const exit_status& exit, const std::string& why) override {
     if (proxy_) caf_bridge::end(proxy_, exit, why);
+    else refused({errc::no_memory, "no memory for it in the node's first process"});
   }
 
  private:

@@ -22,7 +22,8 @@ namespace cloister::internal {
 class start_listener {
  public:
   virtual ~start_listener() = default;
-  virtual void started(const process_id& process) = 0;
+  /// False if that cannot be passed on: then `ended` says so.
+  virtual bool started(std::uint32_t incarnation, std::int32_t pid, const std::string& name) noexcept = 0;
   virtual void refused(cloister::error why) = 0;
   virtual void ready(std::string said) = 0;
   /// `why`: for what the node killed it; empty if it did not.

@@ -82,9 +82,10 @@ result<void> hub::may_start(std::uint32_t holder, const detail::start_block& blo
 // False if nobody hears it.
 bool hub::say(const starter_ear& ear, const exit_message& word) {
   if (!ear.listener) return ear.channel && send_datagram(ear.channel.get(), encode(word), {}, false);
-  if (const auto* yes = std::get_if<started>(&word)) ear.listener->started({yes->incarnation, yes->pid, yes->name});
+  if (const auto* yes = std::get_if<started>(&word))
+    return supervisors_.contains(ear.root) && ear.listener->started(yes->incarnation, yes->pid, members_.at(yes->incarnation)->name);
   if (const auto* no = std::get_if<refused>(&word)) ear.listener->refused(cloister::error(no->code, no->text));
-  return supervisors_.contains(ear.root);
+  return true;
 }
 
 void hub::start(member& by, start_process& what, datagram& d) {
@@ -285,7 +286,7 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
   by_pid_[pid] = m.identity.incarnation;
   if (m.forked && m.identity.parent == 1) adopts_ = true;
   if (m.pidfd) watch(m.pidfd.get(), event_key(event_source::pidfd, m.identity.incarnation));
-  exit_message word = started{m.identity.incarnation, pid, m.name};
+  exit_message word = started{m.identity.incarnation, pid};
   if (!m.pidfd && !reaped && !m.forked)
     word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
   const bool told = say(m.ear, word);

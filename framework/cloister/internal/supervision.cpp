@@ -454,7 +454,7 @@ task<> supervision::end_together(const std::vector<child*>& all) {
     c.last_exit = ended->exit;
     const bool expected = c.spec.shutdown_ns < 0 || killed_
                               ? ended->exit.signal() == SIGKILL
-                              : ended_normally(ended->exit);
+                              : ended_normally(ended->exit) || abandoned_;
     report(expected ? supervision_report::kind::ended : supervision_report::kind::ended_otherwise, c, ended->exit, ended->why);
     c.state = child_state::stopped;
     has_no_process(c);
