@@ -88,6 +88,7 @@ class world final : public supervision::environment {
     alive_.insert(child);
     machine_.on(child_started{child, {static_cast<std::uint32_t>(child), 0, s.id}});
   }
+  void parted(const child_spec&, const exit_status&) override {}
   void ask_to_end(std::uint64_t child) override {
     log.push_back("ask " + names_[child]);
     if (deaf.contains(names_[child])) return;

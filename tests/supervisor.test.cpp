@@ -273,3 +273,41 @@ TEST_CASE("a supervisor in a process of its own takes its children along, and bo
   CHECK(harness::eventually([&] { return !alive(first); }));
   CHECK(alive(second));
 }
+
+TEST_CASE("a restarted child takes over its predecessor's end of a pipe, with what was not received; its last end is the pipe's") {
+  auto [mine, theirs] = pipe<int>(here());
+  const supervisor s{here(), {.intensity = 5}};
+  s.start_child({.id = "echo", .restart = transient}, [](pipe_end<int> end) {
+    for (;;) {
+      const int n = end.recv();
+      if (n == 0) ::raise(SIGKILL);
+      if (n < 0) return;
+      end.send(n);
+    }
+  }, std::move(theirs));
+  for (const int n : {1, 0, 2, 3, 0, 4, -1}) mine.send(n);
+  for (const int n : {1, 2, 3, 4}) CHECK(mine.recv(20s).value() == n);
+  CHECK(mine.recv(20s) == errc::closed);
+  s.restart_child("echo");
+  mine.send(5);
+  CHECK(mine.recv(20s).value() == 5);
+  ::kill(pid_of(s, "echo"), SIGTERM);
+  const auto down = mine.recv(20s);
+  REQUIRE(down == errc::peer_down);
+  CHECK(down.error().exit()->signal() == SIGTERM);
+}
+
+TEST_CASE("a queue that closes with its last sink outlives a producer's death, and closes when it is not started again") {
+  const queue<int> numbers{here(), {.close_with_last_sink = true}};
+  const supervisor s{here(), {.intensity = 5}};
+  queue<int> turns{here()};
+  turns.put(1);
+  s.start_child({.id = "produce", .restart = transient}, [](source<int> turn, sink<int> out) {
+    const auto t = turn.lease();
+    out.put(1);
+    if (!t.redelivered()) ::raise(SIGKILL);
+  }, turns, numbers);
+  CHECK(numbers.get(20s).value() == 1);
+  CHECK(numbers.get(20s).value() == 1);
+  CHECK(numbers.get(20s) == errc::closed);
+}

@@ -195,6 +195,9 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
 
   // supervision::environment
   void start(std::uint64_t child, const child_spec& spec) override;
+  void parted(const child_spec& spec, const exit_status& exit) override {
+    if (spec.recipe) hub_.part_from(spec.recipe, exit);
+  }
   void ask_to_end(std::uint64_t child) override {
     const auto& inner = children_.at(child).inner;
     if (inner) caf_bridge::send(inner, packed(supervision_event(abandoned{})));

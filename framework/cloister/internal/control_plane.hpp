@@ -37,6 +37,7 @@ class control_plane {
    public:
     virtual ~host() = default;
     virtual void start_child(std::uint64_t root, std::shared_ptr<const void> recipe, std::shared_ptr<start_listener> ear) = 0;
+    virtual void part_from(std::shared_ptr<const void> recipe, const exit_status& exit) = 0;
     virtual void signal_child(std::uint32_t incarnation, int signal) = 0;
     virtual void report(std::uint64_t root, supervision_report what) = 0;
     virtual void supervisor_ended(std::uint64_t root) = 0;

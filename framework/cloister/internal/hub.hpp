@@ -161,8 +161,7 @@ class hub final : private control_plane::host {
     std::uint64_t missed = 0;
   };
   struct supervised {  // a supervisor that is not within another, as the hub knows it
-    std::uint32_t owner = 0;   // incarnation of its process
-    std::uint32_t holder = 0;  // an incarnation of its own: what it holds for its children
+    std::uint32_t owner = 0;  // incarnation of its process
     supervisor_options options;
     std::vector<std::pair<std::uint32_t, child_spec>> declared;  // each with the number of what it is to be within; 0: this
     std::optional<cloister::error> wrong;                        // the first wrong declaration
@@ -182,6 +181,7 @@ class hub final : private control_plane::host {
   void abandon_supervisors(std::uint32_t owner);  // 0: of everybody
   void start_child(std::uint64_t root, std::shared_ptr<const void> recipe, std::shared_ptr<start_listener> ear) override;
   void report(std::uint64_t root, supervision_report what) override;
+  void part_from(std::shared_ptr<const void> recipe, const exit_status& exit) override;
   void signal_child(std::uint32_t incarnation, int signal) override;
   void supervisor_ended(std::uint64_t root) override;
   /// Has the hub's thread do something. Any thread.

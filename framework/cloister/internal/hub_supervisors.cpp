@@ -11,15 +11,16 @@
 
 namespace cloister::internal {
 
-// What a child is started from, again and again. Shared by the supervisor's specification and starts under way; the last to let go of it, on
+// What a child is started from, again and again. It holds the child's objects as a process does, in the child's roles, so that a pipe's end stays
+// open between a process and its successor. Shared by the supervisor's specification and starts under way; the last to let go of it, on
 // whatever thread, has the hub let go of its objects.
 struct hub::recipe {
   hub& owner;
-  std::uint32_t holder = 0;
+  const std::uint32_t holder;  // an incarnation of its own
   detail::start_block block;
   std::vector<owned_fd> fds;  // the block's own descriptors
 
-  recipe(hub& h, std::uint32_t who) : owner(h), holder(who) {}
+  explicit recipe(hub& h) : owner(h), holder(h.next_incarnation()) {}
   recipe(const recipe&) = delete;
   recipe& operator=(const recipe&) = delete;
   ~recipe() {
@@ -65,7 +66,6 @@ void hub::make(member& from, make_supervisor& what, owned_fd exit_channel) {
   if (what.options.name.empty()) what.options.name = "supervisor-" + std::to_string(what.supervisor >> 32) + "." + std::to_string(what.supervisor & 0xffffffff);
   supervised s;
   s.owner = from.identity.incarnation;
-  s.holder = next_incarnation();
   s.options = std::move(what.options);
   s.exit_channel = std::move(exit_channel);
   supervisors_.emplace(what.supervisor, std::move(s));
@@ -88,8 +88,11 @@ result<child_spec> hub::spec_from(member& from, supervised& s, child_declaration
   const std::string title = "supervisor '" + s.options.name + "': child '" + spec.id + "': ";
   if (truncated) return {errc::no_descriptors, title + "the node's first process has no descriptor left"};
   if (auto good = may_start(from.identity.incarnation, block, fds.size(), title); !good) return good.error();
-  auto made = std::make_shared<recipe>(*this, s.holder);
-  for (const auto& ref : block.objects) objects_.hold(s.holder, ref.object);
+  auto made = std::make_shared<recipe>(*this);
+  for (const auto& ref : block.objects) {
+    objects_.hold(made->holder, ref.object);
+    objects_.use(made->holder, ref);
+  }
   made->block = std::move(block);
   made->fds = std::move(fds);
   spec.recipe = std::move(made);
@@ -215,7 +218,15 @@ void hub::start_child(std::uint64_t root, std::shared_ptr<const void> what, std:
     }
     const auto owner = h.members_.find(s->second.owner);
     if (owner == h.members_.end()) return ear->refused({errc::gone, "its supervisor's owner has ended"});
-    h.launch(*owner->second, s->second.holder, r.block, std::move(fds), {{}, root, ear});
+    for (const auto& ref : r.block.objects) h.objects_.resume(r.holder, ref);
+    h.launch(*owner->second, r.holder, r.block, std::move(fds), {{}, root, ear});
+  });
+}
+
+void hub::part_from(std::shared_ptr<const void> what, const exit_status& exit) {
+  post([what = std::move(what), exit](hub& h) {
+    const auto& r = *static_cast<const recipe*>(what.get());
+    for (const auto& ref : r.block.objects) h.objects_.part(r.holder, ref, exit);
   });
 }
 

@@ -97,6 +97,20 @@ void registry::drop(std::uint32_t who, object_ref ref) {
   }
 }
 
+void registry::part(std::uint32_t who, object_ref ref, const exit_status& exit) {
+  auto* r = find(ref.object);
+  if (r == nullptr || ref.role == 0 || ref.role > 2) return;
+  const auto h = r->holders.find(who);
+  if (h == r->holders.end() || !std::exchange(h->second.roles[ref.role - 1], false)) return;
+  unuse_role(*r, ref.role, exit.success() ? nullptr : &exit);
+}
+
+void registry::resume(std::uint32_t who, object_ref ref) {
+  use(who, ref);
+  auto* r = find(ref.object);
+  if (r != nullptr && r->pipe && ref.role != 0 && r->holders.contains(who)) r->pipe->set_end_state(ref.role - detail::end_a, detail::end_state::open);
+}
+
 void registry::copy_holds(std::uint32_t from, std::uint32_t to) {
   const auto list = held_.find(from);
   if (list == held_.end()) return;

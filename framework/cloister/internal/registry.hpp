@@ -46,6 +46,10 @@ class registry {
   /// A holder begins to use it in that role. Idempotent.
   void use(std::uint32_t who, object_ref ref);
   void drop(std::uint32_t who, object_ref ref);
+  /// A holder ends its use of it, as a process that ended so would.
+  void part(std::uint32_t who, object_ref ref, const exit_status& exit);
+  /// A holder uses it again after `part`: a pipe's end is open again.
+  void resume(std::uint32_t who, object_ref ref);
   /// A duplicate of the object's memory, for the launcher or a reply. Empty if there is none left.
   owned_fd memory_of(std::uint64_t object) const;
   /// Every object that `who` holds; a forked child holds the same.

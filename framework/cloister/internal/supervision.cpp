@@ -530,6 +530,7 @@ void supervision::wait_for(std::uint64_t answer_to, const child_name& who) {
 }
 
 void supervision::has_ended(child& c) {
+  world_.parted(c.spec, c.last_exit);
   const auto waiting = awaited_.extract(&c);
   if (waiting.empty()) return;
   for (const auto to : waiting.mapped()) world_.answer(to, supervision_value(c.last_exit));

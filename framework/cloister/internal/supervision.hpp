@@ -84,6 +84,8 @@ class supervision {
     virtual ~environment() = default;
     /// Starts `child`; answered by child_started, child_refused or child_declined, and then once by child_ended, each with that number.
     virtual void start(std::uint64_t child, const child_spec& spec) = 0;
+    /// It is not started again by itself: what was kept for its successor (a pipe's end) ends as it has ended.
+    virtual void parted(const child_spec& spec, const exit_status& exit) = 0;
     virtual void ask_to_end(std::uint64_t child) = 0;
     virtual void kill(std::uint64_t child) = 0;
     virtual bool lives(std::uint32_t incarnation) const = 0;
