@@ -303,7 +303,7 @@ TEST_CASE("a queue that closes with its last sink outlives a producer's death, a
   queue<int> turns{here()};
   turns.put(1);
   s.start_child({.id = "produce", .restart = transient}, [](source<int> turn, sink<int> out) {
-    const auto t = turn.lease();
+    const auto t = turn.take();
     out.put(1);
     if (!t.redelivered()) ::raise(SIGKILL);
   }, turns, numbers);
