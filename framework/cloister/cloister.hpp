@@ -2,6 +2,7 @@
 // The whole framework: processes that talk through typed mailboxes.
 #pragma once
 
+#include <cloister/actor.hpp>
 #include <cloister/deadline.hpp>
 #include <cloister/error.hpp>
 #include <cloister/fault.hpp>

@@ -21,6 +21,9 @@ class deadline {
   static constexpr deadline never() { return {}; }
   /// Already passed: the call tries once.
   static constexpr deadline passed() { return deadline(at_tag{}, 0); }
+  /// At a CLOCK_MONOTONIC time in nanoseconds; the largest: for ever.
+  static constexpr deadline at(std::int64_t ns) { return deadline(at_tag{}, ns); }
+  constexpr std::int64_t at_ns() const noexcept { return at_; }
 
   template <class Rep, class Period>
   deadline(std::chrono::duration<Rep, Period> wait) : at_(after(wait)) {}  // NOLINT(google-explicit-constructor)

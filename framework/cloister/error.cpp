@@ -30,6 +30,7 @@ std::string_view to_string(errc code) noexcept {
     case errc::running: return "running";
     case errc::restarting: return "restarting";
     case errc::unsupported: return "unsupported";
+    case errc::threw: return "threw";
   }
   return "unknown errc";
 }

@@ -46,8 +46,11 @@ enum class errc : std::uint8_t {
   already_present,  ///< a child of that id is known, and not running
   running,          ///< not while it runs
   restarting,       ///< not while it is being restarted
-  unsupported,      ///< this kind of object has no such call
+  unsupported,      ///< this kind of object has no such call, this actor no such handler
+  threw,            ///< the actor's handler threw: `error::exit()` has type and text
 };
+
+inline constexpr errc last_errc = errc::threw;
 
 /// The enumerator's name: "timed_out".
 std::string_view to_string(errc code) noexcept;

@@ -40,6 +40,10 @@
 namespace cloister {
 
 /// How to make one child: made by `supervised(...)`, consumed by a supervisor.
+namespace detail {
+struct recipe_maker;
+}
+
 class child_recipe {
  public:
   child_recipe(child_recipe&&) noexcept;
@@ -48,6 +52,7 @@ class child_recipe {
 
  private:
   friend class supervisor;
+  friend struct detail::recipe_maker;
   template <class F, class... Args>
     requires(!std::same_as<std::remove_cvref_t<F>, supervisor_options>)
   friend child_recipe supervised(child_options, F&&, Args&&...);

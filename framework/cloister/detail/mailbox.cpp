@@ -65,14 +65,10 @@ std::uint64_t outgoing::put_fd(int fd) {
 }
 
 template <class Put>
-result<void> outgoing::commit(const char* operation, unsigned direction, Put put) {
+result<std::uint64_t> outgoing::commit(const char* operation, unsigned direction, Put put) {
   const auto me = self_actor();
   if (me == 0) return not_attached_error(carrier_, operation);
-  if (pins_.empty()) {
-    auto done = put(me);
-    if (!done) return done.error();
-    return {};
-  }
+  if (pins_.empty()) return put(me);
   auto& here = membership::require();
   std::vector<std::uint64_t> tokens;
   for (const auto& [token, ref] : pins_) tokens.push_back(token);
@@ -83,15 +79,23 @@ result<void> outgoing::commit(const char* operation, unsigned direction, Put put
     return done.error();
   }
   here.placed(carrier_.id(), direction, tokens, *done);
-  return {};
+  return done;
 }
 
 result<void> outgoing::put(deadline until) {
+  auto done = put_at(until);
+  if (!done) return done.error();
+  return {};
+}
+
+result<std::uint64_t> outgoing::put_at(deadline until) {
   return commit("put", 0, [&](std::uint16_t me) { return carrier_.queue().put(me, gathered(out_->pieces()), until); });
 }
 
 result<void> outgoing::send(unsigned direction, deadline until) {
-  return commit("send", direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, gathered(out_->pieces()), until); });
+  auto done = commit("send", direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, gathered(out_->pieces()), until); });
+  if (!done) return done.error();
+  return {};
 }
 
 std::shared_ptr<attachment> incoming::take_object(std::uint64_t token, std::uint64_t object, unsigned, std::uint64_t) {

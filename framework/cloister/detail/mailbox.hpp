@@ -36,6 +36,8 @@ class outgoing final : public handle_sink {
 
   encoder& out() noexcept { return *out_; }
   result<void> put(deadline until);
+  /// The same; its position.
+  result<std::uint64_t> put_at(deadline until);
   result<void> send(unsigned direction, deadline until);
 
   std::uint64_t put_object(attachment& object, unsigned role) override;
@@ -43,7 +45,7 @@ class outgoing final : public handle_sink {
 
  private:
   template <class Put>
-  result<void> commit(const char* operation, unsigned direction, Put put);
+  result<std::uint64_t> commit(const char* operation, unsigned direction, Put put);
 
   attachment& carrier_;
   const bool borrowed_;

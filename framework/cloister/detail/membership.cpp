@@ -282,6 +282,12 @@ std::shared_ptr<child_link> membership::parent() {
   return parent_;
 }
 
+void membership::keep(std::shared_ptr<child_link> link) {
+  const std::scoped_lock guard(mutex_);
+  std::erase_if(kept_, [](const auto& k) { return k->poll().has_value(); });
+  kept_.push_back(std::move(link));
+}
+
 void membership::monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue) {
   send_request(control_, monitor_process{incarnation, pid, name, queue});
 }

@@ -109,6 +109,8 @@ class membership {
   const owned_fd& control() const noexcept { return control_; }
   /// The process that started this one; asked for once. REQUIRES: id().parent != 0.
   std::shared_ptr<child_link> parent();
+  /// Keeps it as long as this process, or until it has ended: nobody else does.
+  void keep(std::shared_ptr<child_link> link);
   void monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue);
   void report_exception(const std::string& type, const std::string& text) noexcept;
   void shut_down(bool now) noexcept;
@@ -139,6 +141,7 @@ class membership {
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::weak_ptr<attachment>> attached_;  // guarded by mutex_
   std::vector<std::weak_ptr<child_link>> children_;                        // guarded by mutex_
+  std::vector<std::shared_ptr<child_link>> kept_;                          // guarded by mutex_
   std::shared_ptr<child_link> parent_;                                     // guarded by mutex_
 };
 

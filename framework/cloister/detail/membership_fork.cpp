@@ -153,6 +153,7 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   serial_ = 0;
   token_ = 0;
   children_.clear();
+  kept_.clear();
   parent_.reset();
   if (!send_datagram(control_.get(), encode(request{hello{}}), {})) ::_exit(never_ran);
   enter(id);

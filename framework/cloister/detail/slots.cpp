@@ -197,6 +197,19 @@ result<std::uint64_t> slots::put(actor_id me, const gathered& message, deadline 
   return o == outcome::again ? fail("put", w, until) : fail("put", o);
 }
 
+result<void> slots::await_fewer(std::uint64_t most, deadline until) {
+  auto o = outcome::again;
+  const auto attempt = [&] {
+    if ((o = state_for_put()) == outcome::done && chain_.tail_hint() >= chain_.consumed_before() + most) o = outcome::again;
+    return o != outcome::again;
+  };
+  auto& vacant = layout_.shared().vacant;
+  const auto w = vacant.wait(attempt, until);
+  if (o != outcome::done) return o == outcome::again ? fail("put", w, until) : fail("put", o);
+  if (vacant.has_sleepers()) vacant.notify_one(vacant_ringer_);  // there may be room for more than one
+  return {};
+}
+
 slots::outcome slots::take_chunks(actor_id me, std::size_t bytes, chunk_runs& into) {
   if (const auto o = state_for_put(); o != outcome::done) return o;
   bool touched = false;
@@ -287,6 +300,8 @@ void slots::close(actor_id me, close_mode mode) {
   fault_point("close", 3);
 }
 
+void slots::reopen() { layout_.shared().status.fetch_and(static_cast<std::uint32_t>(status_broken), std::memory_order_seq_cst); }
+
 void slots::discard(actor_id me) {
   slots_walk walk;
   taken t;
@@ -331,6 +346,17 @@ slots_chain::found slots::first_ready(bool takeable) {
 }
 
 bool slots::empty() { return first_ready(false) != slots_chain::found::ready && !leases_.oldest(lease_state::returned); }
+
+std::uint64_t slots::oldest_position() {
+  for (int tries = 0; tries < 16; ++tries) {
+    slots_walk walk;
+    slot_place p;
+    slot_word w;
+    const auto f = chain_.next_used(walk, p, w);
+    if (f == slots_chain::found::ready || f == slots_chain::found::end) return chain_.position(p);
+  }
+  return next_position();
+}
 
 std::uint64_t slots::next_position() {
   for (int tries = 0;; ++tries) {

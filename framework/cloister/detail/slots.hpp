@@ -139,6 +139,8 @@ class slots {
   /// Blocks: while there is no room. Returns the message's position.
   /// timed_out, would_block (deadline::passed()), closed, too_large, no_memory, stopping, interrupted, broken: nothing was put.
   result<std::uint64_t> put(actor_id me, const gathered& message, deadline until);
+  /// Blocks: while `most` or more messages wait. For senders that keep to a limit which others may pass. Errors as of put.
+  result<void> await_fewer(std::uint64_t most, deadline until);
   /// In order, with one notification for many. Returns how many were put: all, or fewer if the deadline or an end came
   /// in between; the error if none was.
   result<std::size_t> put_many(actor_id me, std::span<const std::span<const std::byte>> messages, deadline until);
@@ -180,9 +182,13 @@ class slots {
   /// The position that the next put will have, at least. Pins of a sender that died between pin and put end when all
   /// positions from first_position() to this one (as read after its repair) are consumed.
   std::uint64_t next_position();
+  /// The oldest position that somebody may still read; next_position() if there is none. Exact while nobody takes.
+  std::uint64_t oldest_position();
   /// A lower bound of the positions that were not consumed.
   std::uint64_t first_position() { return chain_.consumed_before(); }
 
+  /// The hub, while nobody may take: undoes close.
+  void reopen();
   /// The hub, after proof that all of `dead` are dead. May be killed anywhere and run again.
   repair_report repair(std::span<const actor_id> dead);
   /// The hub, every 250 ms: wakes one sleeper where there is something to do (a stopped process may have swallowed a

@@ -63,7 +63,7 @@ void codec<error>::put(encoder& out, const error& e) {
 
 error codec<error>::get(decoder& in) {
   const auto code = in.value<errc>();
-  if (code > errc::not_started) in.fail("cloister::error", "no such kind of failure");
+  if (code > last_errc) in.fail("cloister::error", "no such kind of failure");
   auto text = in.value<std::string>();
   if (!in.value<bool>()) return {code, std::move(text)};
   return {code, std::move(text), in.value<exit_status>()};

@@ -77,6 +77,7 @@ struct monitor_process {
   std::int32_t pid = 0;
   std::string name;
   object_ref queue;
+  std::uint64_t letter = 0;  // if not 0, as a letter for that monitor
 };
 /// Handles about to be put into a message of `carrier`: descriptors beside it belong, in order, to the pins with object 0.
 struct pin {
@@ -165,6 +166,37 @@ struct call_supervisor {
   child_name who = {};
   std::optional<supervisor_options> options = {};  // change
 };
+/// The sender is going to ask in `mailbox`, an actor's, and hears the replies in `lane`, which it holds.
+struct introduce {
+  std::uint64_t mailbox = 0;
+  std::uint64_t lane = 0;
+};
+/// Answer = redeemed + descriptor: a lane that was introduced to the mailbox whose actor the sender is.
+struct get_lane {
+  std::uint64_t mailbox = 0;
+  std::uint64_t lane = 0;
+};
+/// Answer = actor_state.
+struct find_actor {
+  std::uint64_t mailbox = 0;
+};
+struct stop_actor {
+  std::uint64_t mailbox = 0;
+};
+/// An exit_notice is put into that queue when the actor's process of now ends; if `letter` is not 0 as a letter, for that monitor.
+struct monitor_actor {
+  std::uint64_t mailbox = 0;
+  object_ref queue;
+  std::uint64_t letter = 0;
+};
+/// Something that the sender, an actor, could not do anything with.
+struct bury_letter {
+  std::uint64_t mailbox = 0;
+  std::string why;
+};
+struct subscribe_dead_letters {
+  object_ref queue;
+};
 /// Whatever happens under it is put into that queue.
 struct subscribe_reports {
   std::uint64_t supervisor = 0;
@@ -174,7 +206,8 @@ struct subscribe_reports {
 using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
                              watch_process, monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words,
                              shut_down, synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor,
-                             subscribe_reports, say_ready, show_progress>;
+                             subscribe_reports, say_ready, show_progress, introduce, get_lane, find_actor, stop_actor, monitor_actor,
+                             bury_letter, subscribe_dead_letters>;
 
 // Answers.
 struct done {};
@@ -189,7 +222,11 @@ struct fork_grant {
 struct redeemed {
   object_ref ref;
 };
-using answer = std::variant<done, refused, fork_grant, redeemed, supervision_value>;
+struct actor_state {
+  std::optional<process_id> process;  // that it has now
+  exit_status exit;                   // of the last one that it had
+};
+using answer = std::variant<done, refused, fork_grant, redeemed, supervision_value, actor_state>;
 
 // What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended` only.
 struct started {

@@ -118,7 +118,8 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     monitor(start.proxy);
     if (killed_) signal(start.child, SIGKILL);
     if (c.ready_ns == 0) return begin(start.child, {});
-    caf_bridge::send_to_self(*this, std::chrono::nanoseconds(c.ready_ns), packed(ready_time{start.child}));
+    if (c.ready_ns != std::numeric_limits<std::int64_t>::max())
+      caf_bridge::send_to_self(*this, std::chrono::nanoseconds(c.ready_ns), packed(ready_time{start.child}));
   }
   void operator()(process_ready&& ready) {
     const auto found = children_.find(ready.child);

@@ -151,6 +151,7 @@ void hub::round() {
     }
   }
   answer_unknown_pins();
+  tell_dead_letters();
   on_timer(deadline::now());
   bury_the_dead();
   pump_launches();
@@ -252,8 +253,9 @@ owned_fd& need(datagram& d, std::size_t index) {
 
 }  // namespace
 
-bool hub::try_redeem(std::uint32_t by, const redeem_pin& what, owned_fd& to, bool last_word) {
-  auto got = objects_.redeem(by, what);
+bool hub::try_redeem(std::uint32_t by, const std::variant<redeem_pin, get_lane>& what, owned_fd& to, bool last_word) {
+  const auto* pin = std::get_if<redeem_pin>(&what);
+  auto got = pin != nullptr ? objects_.redeem(by, *pin) : objects_.lane(by, std::get<get_lane>(what));
   if (got == errc::gone && !last_word) return false;
   if (!got) answer_with(to, refused{got.error().code(), got.error().text()});
   else if (answer_with(to, redeemed{got->ref}, got->descriptor.get()) && got->ref.object != 0) objects_.hold(by, got->ref.object);
@@ -318,8 +320,8 @@ void hub::act(member& from, request& what, datagram& d) {
     void operator()(monitor_process& r) {
       if (!h.objects_.holds(by, r.queue.object)) return;
       const auto to = h.members_.find(r.incarnation);
-      if (to != h.members_.end()) to->second->monitors.push_back({r.queue.object, r.name, r.pid});
-      else h.notify({r.queue.object, r.name, r.pid}, r.incarnation, h.past_exit(r.incarnation));
+      if (to != h.members_.end()) to->second->monitors.push_back({r.queue.object, r.letter, r.name, r.pid});
+      else h.notify({r.queue.object, r.letter, r.name, r.pid}, r.incarnation, h.past_exit(r.incarnation));
     }
     void operator()(pin_handles& r) { h.objects_.pin(by, r, d.fds); }
     void operator()(place_pins& r) { h.objects_.place(by, r); }
@@ -341,9 +343,21 @@ void hub::act(member& from, request& what, datagram& d) {
     }
     void operator()(synchronise&) { answer_with(need(d, 0), done{}); }
     void operator()(say_ready& r) {
+      if (std::exchange(from.ready, true)) return;
       if (from.ear.listener) from.ear.listener->ready(std::move(r.said));
-      from.progress_by = 0;
+      else static_cast<void>(h.say(from.ear, started{by, from.pid}));
       h.has_progressed(from);
+    }
+    void operator()(introduce& r) { h.objects_.introduce(by, r); }
+    void operator()(get_lane& r) {
+      if (!h.try_redeem(by, r, need(d, 0), false)) h.unknown_pins_.push_back({by, r, std::move(d.fds[0])});
+    }
+    void operator()(find_actor& r) { h.find_it(from, r, need(d, 0)); }
+    void operator()(stop_actor& r) { h.stop_it(from, r); }
+    void operator()(monitor_actor& r) { h.monitor_it(from, r); }
+    void operator()(bury_letter& r) { h.bury(from, r); }
+    void operator()(subscribe_dead_letters& r) {
+      if (h.objects_.holds(by, r.queue.object)) h.dead_letters_.push_back({r.queue.object});
     }
     void operator()(show_progress&) { h.has_progressed(from); }
     void operator()(subscribe_reports& r) { h.subscribe(from, r); }

@@ -55,6 +55,7 @@ class hub final : private control_plane::host {
  private:
   struct monitor {
     std::uint64_t queue = 0;
+    std::uint64_t letter = 0;  // if not 0, as a letter for that monitor
     std::string name;
     std::int32_t pid = 0;
   };
@@ -83,6 +84,7 @@ class hub final : private control_plane::host {
     std::int64_t progress_ns = 0, progress_by = 0;  // how often it promised to show progress, and until when it is next due; 0: never
     std::string killed_for;                         // by the hub
     bool says_ready = false;                        // its start is over when it says so
+    bool ready = false;
     process_limits limits;
     starter_ear ear;
     std::vector<owned_fd> watchers;  // exit channels of others than its starter
@@ -97,7 +99,7 @@ class hub final : private control_plane::host {
   };
   struct unknown_pin {
     std::uint32_t by = 0;
-    redeem_pin what;
+    std::variant<redeem_pin, get_lane> what;
     owned_fd to;
   };
   struct waiting_notice {
@@ -112,7 +114,7 @@ class hub final : private control_plane::host {
   void read_requests(member& from, bool to_the_end = false);
   void drain_all();  // whatever was sent before this call has been acted on after it
   void act(member& from, request& what, datagram& d);
-  bool try_redeem(std::uint32_t by, const redeem_pin& what, owned_fd& to, bool last_word);
+  bool try_redeem(std::uint32_t by, const std::variant<redeem_pin, get_lane>& what, owned_fd& to, bool last_word);
   void answer_unknown_pins();
   void control_ended(member& m);
   exit_status past_exit(std::uint32_t incarnation) const;
@@ -188,6 +190,14 @@ class hub final : private control_plane::host {
   void post(std::function<void(hub&)> what);
   void do_posted();
 
+  // hub_actors.cpp
+  member* actor_of(const member& from, std::uint64_t mailbox);
+  void find_it(const member& from, const find_actor& what, const owned_fd& to);
+  void stop_it(const member& from, const stop_actor& what);
+  void monitor_it(const member& from, const monitor_actor& what);
+  void bury(const member& from, bury_letter& what);
+  void tell_dead_letters();
+
   // hub_strays.cpp
   std::uint32_t origin_of(pid_t pid) const noexcept;  // the incarnation in this node; 0: none
   void stray(pid_t pid);
@@ -222,6 +232,7 @@ class hub final : private control_plane::host {
   std::vector<unknown_pin> unknown_pins_;  // redemptions to be tried again after everybody was heard
   registry objects_;
   std::map<std::uint64_t, supervised> supervisors_;
+  std::vector<subscriber> dead_letters_;
   std::unique_ptr<control_plane> plane_;  // once there is a supervisor
   bool adopts_ = false;         // the first process may have children that the launcher does not reap
   bool adopted_left_ = false;   // and has some that are no members

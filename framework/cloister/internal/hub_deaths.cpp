@@ -3,6 +3,7 @@
 #include <cloister/internal/hub.hpp>
 
 #include <cloister/deadline.hpp>
+#include <cloister/detail/letter.hpp>
 #include <cloister/log.hpp>
 #include <cloister/monitor.hpp>
 #include <cloister/supervision.hpp>
@@ -158,6 +159,8 @@ void hub::bury_the_dead() {
 
 void hub::announce(member& m, const exit_status& exit) {
   const std::string why = reason_of(m, exit);
+  if (!m.ear.listener && m.says_ready && !m.ready)
+    static_cast<void>(say(m.ear, refused{errc::not_started, "process '" + m.name + "' start: it ended before it was ready: " + exit.text()}));
   if (m.ear.listener) m.ear.listener->ended(exit, why);
   else tell_end(m.ear.channel, exit);
   for (auto& channel : m.watchers) tell_end(channel, exit);
@@ -174,7 +177,13 @@ void hub::announce(member& m, const exit_status& exit) {
 
 void hub::notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit) {
   exit_notice notice{{incarnation, to.pid, to.name}, exit};
-  waiting_notice whole{to.queue, encode(notice)};
+  const auto bytes = [&] {
+    encoder out;
+    if (to.letter != 0) out.value(detail::letter_head{detail::letter_kind::ended, 0, to.letter, 0, 0});
+    out.value(notice);
+    return std::vector(out.bytes().begin(), out.bytes().end());
+  };
+  waiting_notice whole{to.queue, bytes()};
   const auto done = objects_.deliver(whole.queue, whole.bytes);
   if (done == errc::would_block) notices_.push_back(std::move(whole));
   if (!(done == errc::too_large || done == errc::no_memory)) return;
@@ -183,7 +192,7 @@ void hub::notify(const monitor& to, std::uint32_t incarnation, const exit_status
   notice.process.name.resize(std::min(notice.process.name.size(), longest_word));
   if (!exit.exception_type().empty())
     notice.exit = exit_status::threw(exit.exception_type().substr(0, longest_word), exit.exception_text().substr(0, longest_word));
-  waiting_notice shortened{to.queue, encode(notice)};
+  waiting_notice shortened{to.queue, bytes()};
   if (!delivered(shortened)) notices_.push_back(std::move(shortened));
 }
 

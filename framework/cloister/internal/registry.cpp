@@ -108,7 +108,9 @@ void registry::part(std::uint32_t who, object_ref ref, const exit_status& exit) 
 void registry::resume(std::uint32_t who, object_ref ref) {
   use(who, ref);
   auto* r = find(ref.object);
-  if (r != nullptr && r->pipe && ref.role != 0 && r->holders.contains(who)) r->pipe->set_end_state(ref.role - detail::end_a, detail::end_state::open);
+  if (r == nullptr || ref.role == 0 || !r->holders.contains(who)) return;
+  if (r->pipe) r->pipe->set_end_state(ref.role - detail::end_a, detail::end_state::open);
+  else if (ref.role == detail::source_role && (r->options & actor_mailbox) != 0 && r->roles[ref.role - 1] == 1) r->queue->reopen();
 }
 
 void registry::copy_holds(std::uint32_t from, std::uint32_t to) {
@@ -129,8 +131,11 @@ owned_fd registry::memory_of(std::uint64_t object) const {
 
 // One user of a role less. `died`: how, if it was a death.
 void registry::unuse_role(record& r, unsigned role, const exit_status* died) {
-  if (--r.roles[role - 1] > 0) return;
+  const bool last = --r.roles[role - 1] == 0;
+  if (r.queue && role == detail::source_role && (r.options & actor_mailbox) != 0) taker_gone(r, died != nullptr ? *died : exit_status::exited(0));
+  if (!last) return;
   if (r.queue) {
+    if (role == detail::source_role && (r.options & close_with_source) != 0) r.queue->close(detail::hub_actor, detail::close_mode::now);
     if (role == detail::sink_role && (r.options & close_with_last_sink) != 0)
       r.queue->close(detail::hub_actor, detail::close_mode::drain);
   } else {
@@ -212,6 +217,7 @@ void registry::bury(std::span<const dead_process> dead) {
 }
 
 void registry::look() {
+  std::erase_if(untold_, [this](const auto& word) { return deliver(word.first, word.second) != errc::would_block; });
   const bool forget = ++looks_ % 4 == 0 && pin_count_ > 0;
   for (auto& [id, r] : objects_) {
     if (r->queue) r->queue->look();

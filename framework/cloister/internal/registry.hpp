@@ -68,6 +68,22 @@ class registry {
   /// The bell's descriptor. It is the hub's own eventfd, so that ringing it never blocks.
   result<owned_fd> bell(std::uint32_t by, const get_bell& request);
 
+  // registry_actors.cpp: actors' mailboxes (detail/letter.hpp).
+  void introduce(std::uint32_t by, const struct introduce& what);
+  /// A lane for the actor `by`. `gone` if it was not introduced to its mailbox.
+  result<redemption> lane(std::uint32_t by, const get_lane& what);
+  /// Whoever takes from that mailbox: processes, and what holds it for their successors.
+  std::vector<std::uint32_t> takers(std::uint64_t mailbox) const;
+  exit_status last_exit(std::uint64_t mailbox) const;
+  std::string name_of(std::uint64_t object) const;
+  /// Messages that went down with an actor, since the last call.
+  struct lost_letters {
+    std::string actor;
+    std::uint64_t count = 0;
+    exit_status exit;
+  };
+  std::vector<lost_letters> take_lost() { return std::exchange(lost_, {}); }
+
   /// Repairs and releases everything the dead had; for all of them at once.
   void bury(std::span<const dead_process> dead);
   /// Every 250 ms: wakes sleepers whose wake-up a stopped process may have swallowed. Every second: forgets pins of consumed messages.
@@ -100,6 +116,8 @@ class registry {
 
   record* find(std::uint64_t object) const;
   void unuse_role(record& r, unsigned role, const exit_status* died);
+  void taker_gone(record& mailbox, const exit_status& exit);
+  void tell_lane(std::uint64_t lane, const record& mailbox);
   void unpin(carried& c);
   void sweep(record& carrier);
   void forget_holder(record& r, std::uint32_t who, const exit_status* died);
@@ -110,6 +128,8 @@ class registry {
   drain_all drain_;
   std::map<std::uint64_t, record_ptr> objects_;
   std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> held_;  // by incarnation, unordered, may name ended objects
+  std::vector<std::pair<std::uint64_t, std::vector<std::byte>>> untold_;  // lanes that had no room
+  std::vector<lost_letters> lost_;
   std::size_t pin_count_ = 0;
   bool sweeping_ = false;
   unsigned looks_ = 0;

@@ -6,4 +6,8 @@
 
 namespace cloister::internal {
 inline constexpr std::uint32_t close_with_last_sink = 1;
+/// An actor's mailbox: closed when its last source is gone; whoever was introduced to it hears of that, and of every death of a source.
+inline constexpr std::uint32_t actor_mailbox = 2;
+/// A queue that is of no use without its source: closed when that is gone.
+inline constexpr std::uint32_t close_with_source = 4;
 }

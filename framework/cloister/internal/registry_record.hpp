@@ -17,6 +17,9 @@ struct registry::record {
   std::vector<carried> pins;                           // handles inside this mailbox's messages
   std::size_t pins_kept = 0;                           // that the last sweep left
   std::array<owned_fd, 4> bells;
+  std::vector<std::uint64_t> askers;  // of an actor's mailbox: the lanes that were introduced to it
+  std::uint64_t over = 0;             // nothing put there before this position is answered any more
+  exit_status last_exit;              // of its last actor
   bool marked = false;
 
   owned_fd memory_copy() const;

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The loop of an actor, and asking from plain code.
+#include <cloister/detail/actor_core.hpp>
+
+#include <cloister/detail/child_link.hpp>
+#include <cloister/detail/stop.hpp>
+#include <cloister/internal/control.hpp>
+#include <cloister/internal/registry_options.hpp>
+#include <cloister/log.hpp>
+#include <cloister/node.hpp>
+#include <cloister/this_process.hpp>
+
+#include <csignal>
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <typeinfo>
+
+namespace cloister::detail {
+
+using namespace internal;
+
+namespace {
+
+thread_local actor_core* running_here = nullptr;
+
+struct reading {
+  incoming handles;
+  decoder in;
+  letter_head head;
+  reading(attachment& mailbox, taken& message) : handles(mailbox), in(own_copy(message), &handles), head(in.value<letter_head>()) {}
+};
+
+object_handle make_lane(std::uint64_t fingerprint, std::uint32_t options, const std::string& name) {
+  auto& here = membership::require();
+  slots_options o;
+  o.id = here.next_object_id();
+  o.name = name;
+  o.fingerprint = fingerprint;
+  return {here.create(slots::create(o).value(), options), no_role};
+}
+
+// What this thread hears of what it asked. In a forked process another one: the parent's is the parent's.
+class thread_lane {
+ public:
+  static thread_lane& of_this_thread() {
+    thread_local thread_lane lane;
+    const auto incarnation = membership::require().id().incarnation;
+    if (!lane.mailbox_ || lane.incarnation_ != incarnation) {
+      const auto made = make_lane(lane_fingerprint, close_with_source, "lane");
+      lane.mailbox_ = object_handle(made.object(), source_role);
+      lane.incarnation_ = incarnation;
+      lane.introduced_.clear();
+    }
+    return lane;
+  }
+  attachment& mailbox() noexcept { return *mailbox_; }
+  std::uint64_t next_ticket() noexcept { return ++last_ticket_; }
+  void introduce_to(const attachment& other) {
+    if (!introduced_.contains(other.id())) send_request(membership::require().control(), introduce{other.id(), mailbox_->id()});
+    if (introduced_.size() >= most_remembered) introduced_.clear();
+    introduced_.insert(other.id());
+  }
+
+ private:
+  static constexpr std::size_t most_remembered = 4096;
+  object_handle mailbox_;
+  std::uint32_t incarnation_ = 0;
+  std::uint64_t last_ticket_ = 0;
+  std::unordered_set<std::uint64_t> introduced_;
+};
+
+error down_error(attachment& mailbox, const exit_status& exit) {
+  if (exit.success() || exit.signal() == SIGTERM) return {errc::closed, "actor '" + mailbox.name() + "' ask: it has ended"};
+  return {errc::peer_down, "actor '" + mailbox.name() + "' ask: its process ended: " + exit.text(), exit};
+}
+
+actor_state state_of(attachment& mailbox) {
+  datagram reply;
+  auto got = internal::ask(membership::require().control(), find_actor{mailbox.id()}, {}, reply);
+  if (auto* state = std::get_if<actor_state>(&got)) return std::move(*state);
+  throw failure(errc::broken, "actor '" + mailbox.name() + "': the hub's answer makes no sense");
+}
+
+}  // namespace
+
+// ---- handlers -------------------------------------------------------------------------------------------------------
+
+std::uint64_t message_key(const char* type_name) noexcept {  // FNV-1a
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (; *type_name != '\0'; ++type_name) h = (h ^ static_cast<unsigned char>(*type_name)) * 0x100000001b3u;
+  return h;
+}
+
+void handler_table::add(handler h) {
+  const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), h.key, [](const handler& a, std::uint64_t key) { return a.key < key; });
+  if (at != sorted_.end() && at->key == h.key) {
+    if (at->run != h.run) at->run = nullptr;  // two types of one name, of different files: neither
+    return;
+  }
+  sorted_.insert(at, h);
+}
+
+const handler* handler_table::find(std::uint64_t key) const noexcept {
+  const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), key, [](const handler& a, std::uint64_t k) { return a.key < k; });
+  return at == sorted_.end() || at->key != key || at->run == nullptr ? nullptr : &*at;
+}
+
+exception_words words_of_current_exception() {
+  const auto named = [](const char* mangled) {
+    int status = 0;
+    char* text = abi::__cxa_demangle(mangled, nullptr, nullptr, &status);
+    std::string name = status == 0 ? text : mangled;
+    std::free(text);
+    return name;
+  };
+  try {
+    throw;
+  } catch (const failure& f) { return {"cloister::failure", f.what()}; } catch (const std::exception& e) {
+    return {named(typeid(e).name()), e.what()};
+  } catch (...) {
+    const auto* type = abi::__cxa_current_exception_type();
+    return {type != nullptr ? named(type->name()) : "unknown exception", ""};
+  }
+}
+
+// ---- the actor ------------------------------------------------------------------------------------------------------
+
+actor_core::actor_core(object_handle mailbox, const node& here, actor_settings settings, const handler_table& handlers)
+    : mailbox_(std::move(mailbox)), here_(here), settings_(std::move(settings)), handlers_(handlers) {
+  running_here = this;
+}
+
+actor_core::~actor_core() {
+  running_here = nullptr;
+  // Only the end of the process ends its use: that is when the hub knows how it ended.
+  static object_handle until_then;
+  until_then = std::move(mailbox_);
+}
+
+actor_core* actor_core::current() noexcept { return running_here; }
+
+void actor_core::run(void* actor) {
+  const struct abandoning {
+    actor_core& core;
+    ~abandoning() {
+      // Frames of coroutines may use the actor, which outlives this.
+      for (auto& [ticket, p] : std::exchange(core.pending_, {})) p.reply->abandoned();
+      core.timers_.clear();
+      core.monitors_.clear();
+    }
+  } at_the_end{*this};
+  while (!stopping_) {
+    run_timers();
+    if (stopping_) break;
+    taken message;
+    const auto until = timers_.empty() ? deadline::never() : deadline::at(timers_.begin()->first.first);
+    auto got = mailbox_->queue().take(self_actor(), message, until, "wait");
+    if (got) open_letter(actor, message);
+    else if (got == errc::closed) return;
+    else if (!(got == errc::timed_out || got == errc::would_block)) throw failure(got.error());
+    if (ends_with_) std::rethrow_exception(ends_with_);
+    if (const auto why = stop_reason()) throw failure(*why, "actor '" + settings_.name + "': it was asked to stop");
+  }
+}
+
+void actor_core::open_letter(void* actor, taken& message) {
+  reply_address to;
+  try {
+    reading r(*mailbox_, message);
+    letter l{r.head, r.in, message};
+    if (l.head.kind == letter_kind::ask) to = {l.head.reply_to, l.head.ticket, l.head.until};
+    handle(actor, l);
+  } catch (const failure& f) {  // of what it says: its handler's own exceptions do not come here
+    message.deliver();
+    if (to.lane != 0) refuse(to, f.error());
+    else dead_letter(f.what());
+  }
+}
+
+void actor_core::handle(void* actor, letter& l) {
+  switch (l.head.kind) {
+    case letter_kind::tell:
+    case letter_kind::ask: {
+      if (l.head.kind == letter_kind::ask && deadline::at(l.head.until).has_passed()) return l.message.deliver();
+      const auto* h = handlers_.find(l.head.key);
+      if (h == nullptr) throw failure(errc::unsupported, "actor '" + settings_.name + "': it has no handler for such a message");
+      return h->run(actor, *this, l);
+    }
+    case letter_kind::reply:
+    case letter_kind::refusal: {
+      const auto p = pending_.extract(l.head.ticket);
+      if (p.empty()) return l.message.deliver();
+      cancel(p.mapped().timer);
+      if (l.head.kind == letter_kind::refusal) {
+        const auto why = l.rest.value<error>();
+        l.message.deliver();
+        return guarded([&] { p.mapped().reply->failed(why); });
+      }
+      return guarded([&] { p.mapped().reply->arrived(l.rest); });
+    }
+    case letter_kind::down: {
+      const auto exit = l.rest.value<exit_status>();
+      l.message.deliver();
+      std::vector<std::uint64_t> over;
+      for (const auto& [ticket, p] : pending_)
+        if (p.mailbox == l.head.key && p.position < l.head.ticket) over.push_back(ticket);
+      const auto mailbox = membership::require().find(l.head.key);
+      for (const auto ticket : over)
+        fail_pending(ticket, mailbox ? down_error(*mailbox, exit) : error(errc::peer_down, "ask: the actor ended: " + exit.text(), exit));
+      return;
+    }
+    case letter_kind::ended: {
+      const auto notice = l.rest.value<exit_notice>();
+      l.message.deliver();
+      if (const auto m = monitors_.extract(l.head.ticket)) guarded([&] { m.mapped()(notice); });
+      return;
+    }
+  }
+  throw failure(errc::undecodable, "actor '" + settings_.name + "': a letter of no known kind");
+}
+
+void actor_core::guarded(const std::function<void()>& code, const reply_address& to) {
+  try {
+    code();
+  } catch (...) { failed(to); }
+}
+
+void actor_core::failed(const reply_address& to) {
+  const auto words = words_of_current_exception();
+  const bool stop = stop_requested();
+  refuse(to, stop ? error(errc::stopping, "actor '" + settings_.name + "': it was asked to stop")
+                  : error(errc::threw, words.type + ": " + words.text, exit_status::threw(words.type, words.text)));
+  if (stop || settings_.ends_on_error) ends_with_ = std::current_exception();
+  else log(log_level::warning, "actor '" + settings_.name + "' goes on after " + words.type + ": " + words.text);
+}
+
+void actor_core::dead_letter(const std::string& why) {
+  log(log_level::warning, why);
+  try {
+    send_request(membership::require().control(), bury_letter{mailbox_->id(), why});
+  } catch (const failure&) {}  // it is being stopped
+}
+
+// ---- replies --------------------------------------------------------------------------------------------------------
+
+std::shared_ptr<attachment> actor_core::lane(std::uint64_t id) {
+  if (const auto known = lanes_.find(id); known != lanes_.end()) return known->second;
+  auto& here = membership::require();
+  auto found = here.find(id);  // of this very process
+  if (!found) {
+    std::erase_if(lanes_, [](const auto& l) { return l.second->queue().closed(); });
+    datagram reply;
+    const auto got = internal::ask(here.control(), get_lane{mailbox_->id(), id}, {}, reply);
+    if (!std::holds_alternative<redeemed>(got) || reply.fds.empty()) throw failure(errc::no_descriptors, "reply: no descriptor left");
+    found = here.attach(id, std::move(reply.fds.front()));
+  }
+  return lanes_.emplace(id, std::move(found)).first->second;
+}
+
+void actor_core::reply(const reply_address& to, const std::function<void(encoder&)>& write) {
+  if (to.lane == 0 || deadline::at(to.until).has_passed()) return;
+  try {
+    const auto target = lane(to.lane);
+    outgoing out(*target);
+    out.out().value(letter_head{letter_kind::reply, 0, to.ticket, 0, 0});
+    write(out.out());
+    const auto put = out.put(deadline::passed());
+    if (!put && !(put == errc::closed)) refuse(to, put.error());
+  } catch (const failure& f) {
+    if (f.code() != errc::gone) refuse(to, f.error());  // else: whoever asked has ended
+  }
+}
+
+void actor_core::refuse(const reply_address& to, const error& why) {
+  if (to.lane == 0) return;
+  try {
+    const auto target = lane(to.lane);
+    outgoing out(*target);
+    out.out().value(letter_head{letter_kind::refusal, 0, to.ticket, 0, 0});
+    out.out().value(why);
+    const auto put = out.put(deadline::passed());
+    if (!put && !(put == errc::closed)) log(log_level::error, "actor '" + settings_.name + "': a reply is lost: " + put.error().text());
+  } catch (const failure& f) {
+    if (f.code() != errc::gone) log(log_level::error, "actor '" + settings_.name + "': a reply is lost: " + std::string(f.what()));
+  }
+}
+
+// ---- what it asks ---------------------------------------------------------------------------------------------------
+
+void actor_core::ask(attachment& mailbox, deadline until, const std::function<result<std::uint64_t>(const letter_head&)>& put,
+                     std::uint64_t key, std::shared_ptr<pending_reply> reply) {
+  const auto ticket = ++last_number_;
+  if (introduced_.insert(mailbox.id()).second) send_request(membership::require().control(), introduce{mailbox.id(), mailbox_->id()});
+  pending p{mailbox.id(), 0, 0, std::move(reply)};
+  const auto position = put({letter_kind::ask, key, ticket, mailbox_->id(), until.at_ns()});
+  if (!position) return p.reply->failed(mailbox_error(mailbox, position.error()));
+  p.position = *position;
+  if (!until.is_never())
+    p.timer = after(std::chrono::nanoseconds(until.remaining_ns()), [this, ticket, name = mailbox.name()] {
+      fail_pending(ticket, {errc::timed_out, "actor '" + name + "' ask: no reply in time"});
+    });
+  pending_.emplace(ticket, std::move(p));
+}
+
+void actor_core::fail_pending(std::uint64_t ticket, const error& why) {
+  const auto p = pending_.extract(ticket);
+  if (p.empty()) return;
+  cancel(p.mapped().timer);
+  guarded([&] { p.mapped().reply->failed(why); });
+}
+
+std::uint64_t actor_core::after(std::chrono::nanoseconds delay, std::function<void()> what) {
+  const auto number = ++last_number_;
+  const auto when = deadline(delay).at_ns();
+  timers_.emplace(std::pair(when, number), std::move(what));
+  timer_times_.emplace(number, when);
+  return number;
+}
+
+void actor_core::cancel(std::uint64_t timer) {
+  if (const auto at = timer_times_.extract(timer)) timers_.erase({at.mapped(), timer});
+}
+
+void actor_core::run_timers() {
+  const auto now = deadline::now();
+  while (!timers_.empty() && timers_.begin()->first.first <= now && !ends_with_ && !stopping_) {
+    const auto due = timers_.extract(timers_.begin());
+    timer_times_.erase(due.key().second);
+    guarded(due.mapped());
+  }
+  if (ends_with_) std::rethrow_exception(ends_with_);
+}
+
+std::uint64_t actor_core::monitor(const process_id& who, std::function<void(const exit_notice&)> what) {
+  const auto number = ++last_number_;
+  monitors_.emplace(number, std::move(what));
+  send_request(membership::require().control(), monitor_process{who.incarnation, who.pid, who.name, {mailbox_->id(), no_role}, number});
+  return number;
+}
+
+std::uint64_t actor_core::monitor(attachment& mailbox, std::function<void(const exit_notice&)> what) {
+  const auto number = ++last_number_;
+  monitors_.emplace(number, std::move(what));
+  send_request(membership::require().control(), monitor_actor{mailbox.id(), {mailbox_->id(), no_role}, number});
+  return number;
+}
+
+// ---- plain code -----------------------------------------------------------------------------------------------------
+
+object_handle make_mailbox(const std::string& name, std::uint64_t fingerprint, bool closes) {
+  const auto made = make_lane(fingerprint, actor_mailbox | (closes ? close_with_last_sink : 0), name);
+  return {made.object(), sink_role};
+}
+
+void start_detached(const start_request& request) {
+  auto& self = membership::require();
+  self.keep(self.start(request));
+}
+
+result<void> ask_and_wait(attachment& mailbox, deadline until, const std::function<result<std::uint64_t>(const letter_head&)>& put,
+                          std::uint64_t key, const std::function<void(decoder&)>& read) {
+  try {
+    if (actor_core::current() != nullptr)
+      return {errc::invalid, "actor '" + mailbox.name() + "' ask: an actor must not wait for another one: use self::ask"};
+    auto& lane = thread_lane::of_this_thread();
+    lane.introduce_to(mailbox);
+    const auto ticket = lane.next_ticket();
+    const auto position = put({letter_kind::ask, key, ticket, lane.mailbox().id(), until.at_ns()});
+    if (!position) return mailbox_error(mailbox, position.error());
+    for (;;) {
+      taken message;
+      if (auto got = lane.mailbox().queue().take(self_actor(), message, until, "ask"); !got) {
+        if (got == errc::timed_out || got == errc::would_block) return {errc::timed_out, "actor '" + mailbox.name() + "' ask: no reply in time"};
+        return got.error();
+      }
+      reading r(lane.mailbox(), message);
+      if (r.head.kind == letter_kind::down && r.head.key == mailbox.id() && *position < r.head.ticket) {
+        const auto exit = r.in.value<exit_status>();
+        message.deliver();
+        return down_error(mailbox, exit);
+      }
+      if (r.head.ticket == ticket && (r.head.kind == letter_kind::reply || r.head.kind == letter_kind::refusal)) {
+        if (r.head.kind == letter_kind::reply) read(r.in);
+        std::optional<error> no;
+        if (r.head.kind == letter_kind::refusal) no = r.in.value<error>();
+        message.deliver();
+        if (no) return *no;
+        return {};
+      }
+      message.deliver();  // for an earlier ask, which did not wait for it
+    }
+  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
+    return {errc::no_memory, "actor '" + mailbox.name() + "' ask: no memory"};
+  }
+}
+
+error mailbox_error(attachment& mailbox, const error& e) {
+  if (e.code() != errc::closed) return {e.code(), "actor '" + mailbox.name() + "': " + e.text()};
+  return down_error(mailbox, state_of(mailbox).exit);
+}
+
+std::optional<process_id> actor_process(attachment& mailbox) { return state_of(mailbox).process; }
+void actor_stop(attachment& mailbox) { send_request(membership::require().control(), stop_actor{mailbox.id()}); }
+void actor_monitor(attachment& mailbox, object_ref queue) {
+  send_request(membership::require().control(), monitor_actor{mailbox.id(), queue});
+}
+
+}  // namespace cloister::detail

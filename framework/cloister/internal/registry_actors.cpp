@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the hub does for those who wait for actors: detail/letter.hpp says who waits for what.
+#include <cloister/detail/letter.hpp>
+#include <cloister/internal/registry_record.hpp>
+
+#include <algorithm>
+
+namespace cloister::internal {
+
+void registry::introduce(std::uint32_t by, const struct introduce& what) {
+  auto* mailbox = find(what.mailbox);
+  const auto* lane = find(what.lane);
+  if (mailbox == nullptr || lane == nullptr || !lane->queue || !mailbox->holders.contains(by) || (mailbox->options & actor_mailbox) == 0) return;
+  const auto holds = lane->holders.find(by);
+  if (holds == lane->holders.end() || !holds->second.roles[detail::source_role - 1]) return;
+  auto& all = mailbox->askers;
+  if (std::find(all.begin(), all.end(), what.lane) == all.end()) {
+    std::erase_if(all, [this](std::uint64_t id) {
+      const auto* other = find(id);
+      return other == nullptr || other->queue->closed();
+    });
+    all.push_back(what.lane);
+  }
+  if (mailbox->over != 0) tell_lane(what.lane, *mailbox);
+}
+
+result<registry::redemption> registry::lane(std::uint32_t by, const get_lane& what) {
+  const auto* mailbox = find(what.mailbox);
+  const auto* lane = find(what.lane);
+  const auto takes = [&] {
+    const auto h = mailbox->holders.find(by);
+    return h != mailbox->holders.end() && h->second.roles[detail::source_role - 1];
+  };
+  if (mailbox == nullptr || lane == nullptr || !takes() ||
+      std::find(mailbox->askers.begin(), mailbox->askers.end(), what.lane) == mailbox->askers.end())
+    return {errc::gone, "reply: whoever asked has ended"};
+  redemption r{{what.lane, detail::no_role}, lane->memory_copy()};
+  if (!r.descriptor) return {errc::no_descriptors, "reply: the node's first process has no descriptor left"};
+  return r;
+}
+
+std::vector<std::uint32_t> registry::takers(std::uint64_t mailbox) const {
+  std::vector<std::uint32_t> all;
+  if (const auto* r = find(mailbox)) {
+    for (const auto& [who, h] : r->holders)
+      if (h.roles[detail::source_role - 1]) all.push_back(who);
+  }
+  return all;
+}
+
+exit_status registry::last_exit(std::uint64_t mailbox) const {
+  const auto* r = find(mailbox);
+  return r == nullptr ? exit_status() : r->last_exit;
+}
+
+std::string registry::name_of(std::uint64_t object) const {
+  const auto* r = find(object);
+  return r == nullptr ? std::string() : std::string((r->queue ? r->queue->header() : r->pipe->header()).name_view());
+}
+
+// A process that took from it has ended, and what it had taken was put right; or its successor is not coming.
+void registry::taker_gone(record& mailbox, const exit_status& exit) {
+  mailbox.last_exit = exit;
+  if (mailbox.roles[detail::source_role - 1] == 0) {
+    if (const auto left = mailbox.queue->size(); left > 0) lost_.push_back({name_of(mailbox.id), left, exit});
+    mailbox.queue->close(detail::hub_actor, detail::close_mode::now);
+    mailbox.over = mailbox.queue->next_position();
+  } else {
+    mailbox.over = mailbox.queue->oldest_position();
+  }
+  for (const auto lane : mailbox.askers) tell_lane(lane, mailbox);
+}
+
+void registry::tell_lane(std::uint64_t lane, const record& mailbox) {
+  encoder word;
+  word.value(detail::letter_head{detail::letter_kind::down, mailbox.id, mailbox.over, 0, 0});
+  word.value(mailbox.last_exit);
+  if (deliver(lane, word.bytes()) == errc::would_block) untold_.emplace_back(lane, std::vector(word.bytes().begin(), word.bytes().end()));
+}
+
+}  // namespace cloister::internal
