@@ -77,9 +77,15 @@ int main(int argc, char** argv) {
       {"memory", "pipe", bench::our_pipe_memory},
       {"round-trip", "queue", bench::our_queue_round_trip},
       {"memory", "queue", bench::our_queue_memory},
+      {"round-trip", "ask", bench::our_ask},
+      {"queue", "tell", bench::our_tell},
+      {"replacement", "supervisor", bench::our_replacement},
+      {"supervised", "supervisor", bench::our_supervised_crowd},
+      {"supervisors", "supervisor", bench::our_supervisors_memory},
       {"start", "forkserver", bench::start<start_method::forkserver>},
       {"start", "spawn", bench::start<start_method::spawn>},
       {"start", "fork", bench::start<start_method::fork>},
+      {"replacement", "start and join", bench::start<start_method::forkserver>},
       {"crowd", "forkserver", bench::crowd},
   };
   return bench::contestant_main(argc, argv, "cloister " BENCH_CLOISTER_VERSION, table);

@@ -109,6 +109,36 @@ std::vector<row> all_rows(const options& o) {
                    {limit, "limits", "vfork and exec", "vfork and exec"},
                    {limit, "limits", "fork", "fork"}},
                   {{"start", "s", false, {value(0.5)}}, {"private", "KiB", false, {value(1024)}}}});
+  rows.push_back({"tell",
+                  "queue",
+                  {"bytes=64", "depth=1024", seconds, "processors=two"},
+                  {{ours, "cloister", "tell", "cloister tell"}, {limit, "cloister", "queue", "cloister queue"}},
+                  {{"rate", "msg/s", true, {times_limit(0.5, "cloister queue")}}}});
+  for (const auto* manner : {"asleep", "awake"}) {
+    const bool awake = manner == std::string_view("awake");
+    row r{"ask-" + std::string(manner),
+          "round-trip",
+          {"manner=" + std::string(manner), "processors=two", seconds},
+          {{ours, "cloister", "ask", "cloister ask"}, {peer, "caf", "actors over BASP", "CAF over BASP"}},
+          {{"median", "us", false, {awake ? value(3) : times_limit(2.5, "futex")}}}};
+    r.entrants.push_back(awake ? entrant{limit, "limits", "spin", "spinning"} : entrant{limit, "limits", "futex", "futex"});
+    rows.push_back(std::move(r));
+  }
+  rows.push_back({"replacement",
+                  "replacement",
+                  {seconds},
+                  {{ours, "cloister", "supervisor", "cloister supervisor"}, {limit, "cloister", "start and join", "start and join"}},
+                  {{"median", "ms", false, {times_limit(3, "start and join")}}, {"p99", "ms", false}}});
+  rows.push_back({"supervised",
+                  "supervised",
+                  {o.quick ? "count=50" : "count=1000"},
+                  {{ours, "cloister", "supervisor", "cloister supervisor"}},
+                  {{"start", "s", false, {value(1)}}, {"restart", "s", false, {value(2)}}}});
+  rows.push_back({"supervisors",
+                  "supervisors",
+                  {o.quick ? "count=50" : "count=1000"},
+                  {{ours, "cloister", "supervisor", "cloister supervisor"}},
+                  {{"all", "MiB", false, {value(1024)}}}});
   for (auto& r : rows) {
     if (o.unpinned) std::erase(r.arguments, "processors=two");
     if (o.quick)

@@ -30,7 +30,7 @@ struct reading {
   incoming handles;
   decoder in;
   letter_head head;
-  reading(attachment& mailbox, taken& message) : handles(mailbox), in(own_copy(message), &handles), head(in.value<letter_head>()) {}
+  reading(attachment& mailbox, std::span<const std::byte> bytes) : handles(mailbox), in(bytes, &handles), head(read_head(in)) {}
 };
 
 object_handle make_lane(std::uint64_t fingerprint, std::uint32_t options, const std::string& name) {
@@ -153,7 +153,7 @@ void actor_core::run(void* actor) {
     }
   } at_the_end{*this};
   while (!stopping_) {
-    run_timers();
+    if (!timers_.empty()) run_timers();
     if (stopping_) break;
     taken message;
     const auto until = timers_.empty() ? deadline::never() : deadline::at(timers_.begin()->first.first);
@@ -162,14 +162,22 @@ void actor_core::run(void* actor) {
     else if (got == errc::closed) return;
     else if (!(got == errc::timed_out || got == errc::would_block)) throw failure(got.error());
     if (ends_with_) std::rethrow_exception(ends_with_);
-    if (const auto why = stop_reason()) throw failure(*why, "actor '" + settings_.name + "': it was asked to stop");
+    if (stop_requested()) throw failure(*stop_reason(), "actor '" + settings_.name + "': it was asked to stop");
   }
 }
 
 void actor_core::open_letter(void* actor, taken& message) {
   reply_address to;
   try {
-    reading r(*mailbox_, message);
+    if (const auto in_place = message.view(); !in_place.empty()) {
+      reading r(*mailbox_, in_place);
+      const auto* known = handlers_.find(r.head.key);
+      if (r.head.kind == letter_kind::tell && known != nullptr && known->reads_once) {
+        letter l{r.head, r.in, message};
+        return known->run(actor, *this, l);
+      }
+    }
+    reading r(*mailbox_, own_copy(message));
     letter l{r.head, r.in, message};
     if (l.head.kind == letter_kind::ask) to = {l.head.reply_to, l.head.ticket, l.head.until};
     handle(actor, l);
@@ -265,7 +273,7 @@ void actor_core::reply(const reply_address& to, const std::function<void(encoder
   try {
     const auto target = lane(to.lane);
     outgoing out(*target);
-    out.out().value(letter_head{letter_kind::reply, 0, to.ticket, 0, 0});
+    write_head(out.out(), letter_head{letter_kind::reply, 0, to.ticket, 0, 0});
     write(out.out());
     const auto put = out.put(deadline::passed());
     if (!put && !(put == errc::closed)) refuse(to, put.error());
@@ -279,7 +287,7 @@ void actor_core::refuse(const reply_address& to, const error& why) {
   try {
     const auto target = lane(to.lane);
     outgoing out(*target);
-    out.out().value(letter_head{letter_kind::refusal, 0, to.ticket, 0, 0});
+    write_head(out.out(), letter_head{letter_kind::refusal, 0, to.ticket, 0, 0});
     out.out().value(why);
     const auto put = out.put(deadline::passed());
     if (!put && !(put == errc::closed)) log(log_level::error, "actor '" + settings_.name + "': a reply is lost: " + put.error().text());
@@ -376,7 +384,7 @@ result<void> ask_and_wait(attachment& mailbox, deadline until, const std::functi
         if (got == errc::timed_out || got == errc::would_block) return {errc::timed_out, "actor '" + mailbox.name() + "' ask: no reply in time"};
         return got.error();
       }
-      reading r(lane.mailbox(), message);
+      reading r(lane.mailbox(), own_copy(message));
       if (r.head.kind == letter_kind::down && r.head.key == mailbox.id() && *position < r.head.ticket) {
         const auto exit = r.in.value<exit_status>();
         message.deliver();

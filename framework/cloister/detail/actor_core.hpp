@@ -43,6 +43,7 @@ struct letter {
 struct handler {
   std::uint64_t key = 0;
   void (*run)(void* actor, actor_core& core, letter& l) = nullptr;
+  bool reads_once = false;  // a tell's bytes may lie in shared memory
 };
 /// The number of a message type, from its name; and the handlers that a program has for one type of actor.
 std::uint64_t message_key(const char* type_name) noexcept;
@@ -159,7 +160,7 @@ result<std::uint64_t> put_letter(attachment& mailbox, const letter_head& head, c
   try {
     if (auto room = mailbox.queue().await_fewer(limit, until); !room) return room.error();
     outgoing out(mailbox);
-    out.out().value(head);
+    write_head(out.out(), head);
     out.out().value(message);
     return out.put_at(until);
   } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {

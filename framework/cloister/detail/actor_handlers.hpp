@@ -81,10 +81,10 @@ void run_handler(void* actor, actor_core& core, letter& l) {
       call_handler<T, M>(object, me, std::move(message)).bind(core, to);
     } else if constexpr (std::is_void_v<typename traits::type>) {
       call_handler<T, M>(object, me, std::move(message));
-      core.reply(to, [](encoder&) {});
+      if (to.lane != 0) core.reply(to, [](encoder&) {});
     } else {
       const auto value = call_handler<T, M>(object, me, std::move(message));
-      core.reply(to, [&](encoder& out) { out.value(value); });
+      if (to.lane != 0) core.reply(to, [&](encoder& out) { out.value(value); });
     }
   } catch (...) { core.failed(to); }
 }
@@ -92,7 +92,7 @@ void run_handler(void* actor, actor_core& core, letter& l) {
 template <class T, class M>
 struct handler_entry {
   static inline const bool entered = [] {
-    handlers_of<T>().add({key_of<M>(), &run_handler<T, M>});
+    handlers_of<T>().add({key_of<M>(), &run_handler<T, M>, read_once<M>});
     return true;
   }();
 };

@@ -11,6 +11,8 @@
 // A lane that is introduced only when all that has happened hears of it then.
 #pragma once
 
+#include <cloister/wire.hpp>
+
 #include <cstdint>
 
 namespace cloister::detail {
@@ -26,11 +28,27 @@ enum class letter_kind : std::uint64_t {
 
 struct letter_head {
   letter_kind kind = letter_kind::tell;
-  std::uint64_t key = 0;       ///< which message; the mailbox that is down
+  std::uint64_t key = 0;  ///< which message; the mailbox that is down
+  // Not of a tell:
   std::uint64_t ticket = 0;    ///< the asker's number for what it asked
   std::uint64_t reply_to = 0;  ///< its lane
   std::int64_t until = 0;      ///< when it does not wait any longer, on CLOCK_MONOTONIC
 };
+
+inline void write_head(encoder& out, const letter_head& head) {
+  if (head.kind != letter_kind::tell) return out.value(head);
+  out.value(head.kind);
+  out.value(head.key);
+}
+/// Reads each byte once, so that it may lie in shared memory.
+inline letter_head read_head(decoder& in) {
+  letter_head head{in.value<letter_kind>(), in.value<std::uint64_t>()};
+  if (head.kind == letter_kind::tell) return head;
+  head.ticket = in.value<std::uint64_t>();
+  head.reply_to = in.value<std::uint64_t>();
+  head.until = in.value<std::int64_t>();
+  return head;
+}
 
 inline constexpr std::uint64_t lane_fingerprint = 0x6c'61'6e'65;
 

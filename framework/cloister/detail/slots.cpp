@@ -200,9 +200,17 @@ result<std::uint64_t> slots::put(actor_id me, const gathered& message, deadline 
 result<void> slots::await_fewer(std::uint64_t most, deadline until) {
   auto o = outcome::again;
   const auto attempt = [&] {
-    if ((o = state_for_put()) == outcome::done && chain_.tail_hint() >= chain_.consumed_before() + most) o = outcome::again;
+    if ((o = state_for_put()) != outcome::done) return true;
+    const auto next = chain_.tail_hint();
+    if (next < fewer_until_.load(std::memory_order_relaxed)) return true;
+    const auto end = chain_.consumed_before() + most;
+    fewer_until_.store(end, std::memory_order_relaxed);
+    if (next >= end) o = outcome::again;
     return o != outcome::again;
   };
+  if (attempt() && o == outcome::done) [[likely]]
+    return {};
+  if (o == outcome::again && until != deadline::passed()) chain_.await_room(until, most);
   auto& vacant = layout_.shared().vacant;
   const auto w = vacant.wait(attempt, until);
   if (o != outcome::done) return o == outcome::again ? fail("put", w, until) : fail("put", o);

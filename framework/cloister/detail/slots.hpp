@@ -252,6 +252,7 @@ class slots {
   chunk_pool chunks_;
   bell_ringer ready_ringer_;
   bell_ringer vacant_ringer_;
+  std::atomic<std::uint64_t> fewer_until_{0};                 // private: positions of which await_fewer is sure
   std::atomic<std::uint64_t> seen_epoch_{~std::uint64_t{0}};  // private: up to which nothing returned was left in the table
   bool trim_next_ = false;                                    // the hub's
 };

@@ -80,10 +80,10 @@ slots_chain::claim_result slots_chain::claim(actor_id me, std::uint32_t want) {
   }
 }
 
-void slots_chain::await_room(deadline until) const {
+void slots_chain::await_room(deadline until, std::uint64_t most) const {
   const unsigned r = put_ring();
   if (r >= layout_.geometry().rings) return;
-  const std::uint64_t most = layout_.geometry().max_items == 0 ? layout_.geometry().slots_in(r) : layout_.geometry().max_items;
+  if (most == 0) most = layout_.geometry().max_items == 0 ? layout_.geometry().slots_in(r) : layout_.geometry().max_items;
   await_batch(layout_.shared().ring[r].head, std::min<std::uint64_t>(64, most / 4), until);
 }
 

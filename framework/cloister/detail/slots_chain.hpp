@@ -51,7 +51,8 @@ class slots_chain {
   claim_result claim(actor_id me, std::uint32_t want);
 
   /// For a claim that found it full: a moment, as long as consumers get on, until there is room for several (spin.hpp).
-  void await_room(deadline until) const;
+  /// `most`: how many it may hold; 0: as many as it can.
+  void await_room(deadline until, std::uint64_t most = 0) const;
 
   enum class found : std::uint8_t { ready, end, again, broken };
   /// Moves `walk` on to the next READY slot. `again`: the rings changed meanwhile, start a new walk.

@@ -179,7 +179,7 @@ void hub::notify(const monitor& to, std::uint32_t incarnation, const exit_status
   exit_notice notice{{incarnation, to.pid, to.name}, exit};
   const auto bytes = [&] {
     encoder out;
-    if (to.letter != 0) out.value(detail::letter_head{detail::letter_kind::ended, 0, to.letter, 0, 0});
+    if (to.letter != 0) detail::write_head(out, detail::letter_head{detail::letter_kind::ended, 0, to.letter, 0, 0});
     out.value(notice);
     return std::vector(out.bytes().begin(), out.bytes().end());
   };

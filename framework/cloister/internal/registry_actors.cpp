@@ -73,7 +73,7 @@ void registry::taker_gone(record& mailbox, const exit_status& exit) {
 
 void registry::tell_lane(std::uint64_t lane, const record& mailbox) {
   encoder word;
-  word.value(detail::letter_head{detail::letter_kind::down, mailbox.id, mailbox.over, 0, 0});
+  detail::write_head(word, detail::letter_head{detail::letter_kind::down, mailbox.id, mailbox.over, 0, 0});
   word.value(mailbox.last_exit);
   if (deliver(lane, word.bytes()) == errc::would_block) untold_.emplace_back(lane, std::vector(word.bytes().begin(), word.bytes().end()));
 }
