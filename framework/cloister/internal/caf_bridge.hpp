@@ -63,9 +63,12 @@ actor spawn(caf::actor_system& system, Args&&... args) {
   return system.spawn<Actor>(std::forward<Args>(args)...);
 }
 /// An actor that does nothing but end when it is told to; in the system of `beside`.
-inline actor spawn_proxy(const actor& beside) {
-  return beside.home_system().spawn<caf::hidden>([](event_actor*) -> caf::behavior { return {[](const note&) {}}; });
-}
+class proxy final : public event_actor {
+ public:
+  using event_actor::event_actor;
+  caf::behavior make_behavior() override { return {[](const note&) {}}; }
+};
+inline actor spawn_proxy(const actor& beside) { return beside.home_system().spawn<proxy, caf::hidden>(); }
 inline actor handle_of(event_actor& self) { return caf::actor_cast<actor>(&self); }
 
 inline void send_to_self(event_actor& self, std::chrono::nanoseconds after, note what) { self.delayed_send(&self, after, std::move(what)); }

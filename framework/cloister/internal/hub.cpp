@@ -151,9 +151,9 @@ void hub::round() {
     }
   }
   answer_unknown_pins();
-  tell_dead_letters();
   on_timer(deadline::now());
   bury_the_dead();
+  tell_dead_letters();
   pump_launches();
 }
 

@@ -103,8 +103,8 @@ task<> supervision::run() {
     if (!runs || abandoned_) {
       const std::string why = runs ? "it was ended meanwhile" : runs.error().text();
       if (!runs) report(supervision_report::kind::start_failed, c, {}, why);
-      co_await end_all();
       const std::string text = "supervisor '" + options_.name + "' start: child '" + c.spec.id + "': " + why;
+      co_await end_all();
       world_.ready(cloister::error(errc::not_started, text));
       world_.ended(exit_status::threw("cloister::failure", text));
       co_return;

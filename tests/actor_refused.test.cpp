@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an actor cannot do anything with, and what goes wrong around one: each is an error, and disturbs nobody else.
+#include "process_support.hpp"
+
+#include <cloister/actor.hpp>
+#include <cloister/detail/actor_core.hpp>
+
+#include <csignal>
+#include <thread>
+
+using namespace cloister;
+using namespace support;
+
+namespace {
+
+struct add {
+  long n;
+};
+struct total {};
+struct text {
+  std::string what;
+};
+struct ask_in_handler {
+  actor<struct summer> whom;
+};
+struct die {};
+struct summer {
+  long sum = 0;
+  long on(add a) { return sum += a.n; }
+  long on(total) const { return sum; }
+  std::size_t on(const text& t) const { return t.what.size(); }
+  std::string on(const ask_in_handler& a) {
+    const auto r = a.whom.ask(total{}, 1s);
+    return r ? "answered" : r.error().text();
+  }
+  void on(die) { ::raise(SIGKILL); }
+};
+
+struct unwilling {
+  explicit unwilling(int n) {
+    if (n > 0) throw std::invalid_argument("more than 0");
+  }
+  int on(total) const { return 0; }
+};
+
+/// Asks with a letter that says what the test wants.
+template <class M>
+result<void> ask_raw(const actor<summer>& a, std::uint64_t key, const M& message) {
+  auto& mailbox = detail::object_of(a.handle());
+  return detail::ask_and_wait(
+      mailbox, 20s, [&](const detail::letter_head& head) { return detail::put_letter(mailbox, head, message, 100, 20s); }, key,
+      [](decoder&) {});
+}
+
+pid_t pid_of(const actor<summer>& a) { return a.process().value().pid; }
+
+}  // namespace
+
+TEST_CASE("an actor whose constructor throws has not started") {
+  try {
+    const actor<unwilling> a{here(), 1};
+    FAIL("started");
+  } catch (const failure& f) {
+    CHECK(f.code() == errc::not_started);
+    CHECK(std::string(f.what()).find("std::invalid_argument: more than 0") != std::string::npos);
+  }
+  const supervisor s{here()};
+  CHECK_THROWS_AS((actor<unwilling>{s, {.id = "a"}, 1}), failure);
+  CHECK(s.which_children().empty());
+}
+
+TEST_CASE("an unknown message, and one that cannot be decoded, is refused or a dead letter; the actor goes on") {
+  queue<dead_letter> dead{here()};
+  watch_dead_letters(dead);
+  const actor<summer> a{here(), actor_options{.process = {.name = "sum"}}};
+  CHECK(ask_raw(a, 12345, add{1}) == errc::unsupported);
+  CHECK(ask_raw(a, detail::key_of<text>(), std::uint32_t{1'000'000}) == errc::undecodable);
+  auto& mailbox = detail::object_of(a.handle());
+  REQUIRE(detail::put_letter(mailbox, {detail::letter_kind::tell, 12345}, 1, 100, 20s));
+  const auto unknown = dead.get(20s).value();
+  CHECK(unknown.actor == "sum");
+  CHECK(unknown.why == "actor 'sum': it has no handler for such a message");
+  REQUIRE(detail::put_letter(mailbox, {static_cast<detail::letter_kind>(99), 0}, 1, 100, 20s));
+  CHECK(dead.get(20s).value().why == "actor 'sum': a letter of no known kind");
+  CHECK(a.ask(add{1}) == 1);
+}
+
+TEST_CASE("messages that went down with an actor are dead letters") {
+  queue<dead_letter> dead{here()};
+  watch_dead_letters(dead);
+  const actor<summer> a{here()};
+  const auto pid = pid_of(a);
+  ::kill(pid, SIGSTOP);
+  for (int i = 0; i < 3; ++i) a.tell(add{1});
+  ::kill(pid, SIGKILL);
+  const auto letter = dead.get(20s).value();
+  CHECK(letter.count == 3);
+  CHECK(letter.why == "the actor has ended: killed by SIGKILL");
+}
+
+TEST_CASE("a full mailbox makes its senders wait, or says so, and never keeps a stop out") {
+  const actor<summer> a{here(), actor_options{.max_messages = 10}};
+  const auto pid = pid_of(a);
+  ::kill(pid, SIGSTOP);
+  int put = 0;
+  while (a.try_tell(add{1})) ++put;
+  CHECK(put == 10);
+  CHECK(a.try_tell(add{1}) == errc::would_block);
+  CHECK(a.tell(add{1}, 10ms) == errc::timed_out);
+  CHECK(a.ask(add{1}, 10ms) == errc::timed_out);
+  ::kill(pid, SIGCONT);
+  CHECK(a.ask(total{}) == 10);
+  ::kill(pid, SIGSTOP);
+  while (a.try_tell(add{1})) {}
+  a.stop();
+  ::kill(pid, SIGCONT);
+  CHECK(all_gone({pid}));
+}
+
+TEST_CASE("what nobody waits for any more is not handled") {
+  const actor<summer> a{here()};
+  ::kill(pid_of(a), SIGSTOP);
+  CHECK(a.ask(add{5}, 10ms) == errc::timed_out);
+  a.tell(add{1});
+  ::kill(pid_of(a), SIGCONT);
+  CHECK(a.ask(total{}) == 1);
+}
+
+TEST_CASE("large messages, and an ask from within a handler, which is refused") {
+  const actor<summer> a{here()};
+  CHECK(a.ask(text{std::string(10 << 20, 'x')}) == 10 << 20);
+  const actor<summer> b{here()};
+  CHECK(a.ask(ask_in_handler{b}).find("must not wait for another one") != std::string::npos);
+}
+
+TEST_CASE("an asker that is killed while it waits leaves nothing behind") {
+  const actor<summer> a{here()};
+  ::kill(pid_of(a), SIGSTOP);
+  process asker{here(), [](actor<summer> to) { to.ask(add{1}); }, a};
+  CHECK(harness::eventually([&] { return a.waiting() == 1; }));
+  asker.kill();
+  asker.join();
+  ::kill(pid_of(a), SIGCONT);
+  CHECK(a.ask(add{1}) == 2);
+}
+
+TEST_CASE("no handle, no actor") {
+  const actor<summer> none;
+  CHECK_THROWS_AS(none.ask(total{}), failure);
+  CHECK_THROWS_AS(none.tell(add{1}), failure);
+}
+
+namespace {
+
+struct partner {
+  actor<struct talker> other;
+};
+struct word {
+  int left;
+};
+struct heard {};
+/// Answers each word with two.
+struct talker {
+  actor<talker> other;
+  long heard_words = 0, refused = 0;
+  void on(const partner& p) { other = p.other; }
+  void on(self& me, word w) {
+    ++heard_words;
+    for (int i = 0; i < 2 && w.left > 0; ++i)
+      if (!me.tell(other, word{w.left - 1})) ++refused;
+  }
+  std::pair<long, long> on(heard) const { return {heard_words, refused}; }
+};
+
+}  // namespace
+
+TEST_CASE("two actors with full mailboxes that tell each other do not hang") {
+  const actor<talker> a{here(), actor_options{.max_messages = 8}};
+  const actor<talker> b{here(), actor_options{.max_messages = 8}};
+  a.ask(partner{b});
+  b.ask(partner{a});
+  for (int i = 0; i < 8; ++i) a.tell(word{12});
+  const auto quiet = [&] { return a.waiting() == 0 && b.waiting() == 0; };
+  CHECK(harness::eventually([&] {
+    const auto before = a.ask(heard{});
+    return quiet() && b.ask(heard{}).first > 0 && a.ask(heard{}) == before;
+  }));
+  CHECK(a.ask(heard{}).second + b.ask(heard{}).second > 0);
+  a.stop();  // each has a handle to the other
+  b.stop();
+}
+
+TEST_CASE("every ask is answered or says why not, while the actor is killed again and again") {
+  const supervisor s{here(), {.intensity = 1'000'000}};
+  const actor<summer> a{s, {.id = "sum"}};
+  std::atomic<int> answered{0}, lost{0}, other{0};
+  std::vector<std::thread> askers;
+  for (int t = 0; t < 3; ++t)
+    askers.emplace_back([&] {
+      for (int i = 0; i < 300 / harness::slowdown; ++i) {
+        const auto r = a.ask(add{1}, 50s);
+        if (r) ++answered;
+        else if (r == errc::peer_down) ++lost;
+        else ++other;
+      }
+    });
+  for (int i = 0; i < 50 / harness::slowdown; ++i) {
+    a.tell(die{});
+    static_cast<void>(a.ask(total{}, 50s));
+  }
+  for (auto& t : askers) t.join();
+  CHECK(other == 0);
+  CHECK(answered > 0);
+  INFO(lost << " lost");
+  CHECK(answered + lost == 3 * (300 / harness::slowdown));
+}
