@@ -48,6 +48,7 @@ TEST_CASE("a handler's exception answers the asker, and ends the actor or not") 
   const auto policy = GENERATE(error_policy::end_actor, error_policy::keep_state);
   const actor<account> a{here(), {.on_error = policy}, 7};
   const auto r = a.ask(fail_now{"no"}, 20s);
+  INFO(r.error().text());
   REQUIRE(r == errc::threw);
   CHECK(r.error().text() == "std::runtime_error: no");
   CHECK(r.error().exit()->exception_type() == "std::runtime_error");

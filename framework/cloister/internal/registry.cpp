@@ -102,6 +102,7 @@ void registry::part(std::uint32_t who, object_ref ref, const exit_status& exit) 
   if (r == nullptr || ref.role == 0 || ref.role > 2) return;
   const auto h = r->holders.find(who);
   if (h == r->holders.end() || !std::exchange(h->second.roles[ref.role - 1], false)) return;
+  r->last_exit = exit;
   unuse_role(*r, ref.role, exit.success() ? nullptr : &exit);
 }
 
@@ -131,13 +132,11 @@ owned_fd registry::memory_of(std::uint64_t object) const {
 
 // One user of a role less. `died`: how, if it was a death.
 void registry::unuse_role(record& r, unsigned role, const exit_status* died) {
-  const bool last = --r.roles[role - 1] == 0;
-  if (r.queue && role == detail::source_role && (r.options & actor_mailbox) != 0) taker_gone(r, died != nullptr ? *died : exit_status::exited(0));
-  if (!last) return;
+  if (--r.roles[role - 1] > 0) return;
   if (r.queue) {
-    if (role == detail::source_role && (r.options & close_with_source) != 0) r.queue->close(detail::hub_actor, detail::close_mode::now);
-    if (role == detail::sink_role && (r.options & close_with_last_sink) != 0)
-      r.queue->close(detail::hub_actor, detail::close_mode::drain);
+    const auto when = role == detail::sink_role ? close_with_last_sink : close_with_source;
+    if ((r.options & when) != 0) r.queue->close(detail::hub_actor, role == detail::sink_role ? detail::close_mode::drain : detail::close_mode::now);
+    if (role == detail::source_role && (r.options & actor_mailbox) != 0) close_mailbox(r);
   } else {
     r.pipe->set_end_state(role - detail::end_a, died != nullptr ? detail::end_state::dead : detail::end_state::closed,
                           died != nullptr ? *died : exit_status{});
@@ -209,7 +208,10 @@ void registry::bury(std::span<const dead_process> dead) {
       auto* r = find(object);
       if (r == nullptr || !r->holders.contains(d.incarnation)) continue;
       // A role whose owner left by itself is closed; one whose owner was killed or failed is down.
+      const bool was_actor = (r->options & actor_mailbox) != 0 && r->holders.at(d.incarnation).roles[detail::source_role - 1];
+      if (was_actor) r->last_exit = d.exit;
       forget_holder(*r, d.incarnation, d.exit.success() ? nullptr : &d.exit);
+      if (was_actor) actor_ended(*r);
     }
     if (auto* r = find(object); r != nullptr && !r->pins.empty()) sweep(*r);
     end_if_unused(object);

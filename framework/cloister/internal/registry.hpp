@@ -116,7 +116,8 @@ class registry {
 
   record* find(std::uint64_t object) const;
   void unuse_role(record& r, unsigned role, const exit_status* died);
-  void taker_gone(record& mailbox, const exit_status& exit);
+  void actor_ended(record& mailbox);
+  void close_mailbox(record& mailbox);
   void tell_lane(std::uint64_t lane, const record& mailbox);
   void unpin(carried& c);
   void sweep(record& carrier);

@@ -58,17 +58,18 @@ std::string registry::name_of(std::uint64_t object) const {
   return r == nullptr ? std::string() : std::string((r->queue ? r->queue->header() : r->pipe->header()).name_view());
 }
 
-// A process that took from it has ended, and what it had taken was put right; or its successor is not coming.
-void registry::taker_gone(record& mailbox, const exit_status& exit) {
-  mailbox.last_exit = exit;
-  if (mailbox.roles[detail::source_role - 1] == 0) {
-    if (const auto left = mailbox.queue->size(); left > 0) lost_.push_back({name_of(mailbox.id), left, exit});
-    mailbox.queue->close(detail::hub_actor, detail::close_mode::now);
-    mailbox.over = mailbox.queue->next_position();
-  } else {
-    mailbox.over = mailbox.queue->oldest_position();
-  }
+// A process that took from it has ended, as last_exit says, and what it had taken was put right.
+void registry::actor_ended(record& mailbox) {
+  mailbox.over = mailbox.queue->closed() ? mailbox.queue->next_position() : mailbox.queue->oldest_position();
   for (const auto lane : mailbox.askers) tell_lane(lane, mailbox);
+}
+
+// There is nobody who takes from it any more.
+void registry::close_mailbox(record& mailbox) {
+  if (!mailbox.last_exit.known()) mailbox.last_exit = exit_status::exited(0);  // it never ran
+  if (const auto left = mailbox.queue->size(); left > 0) lost_.push_back({name_of(mailbox.id), left, mailbox.last_exit});
+  mailbox.queue->close(detail::hub_actor, detail::close_mode::now);
+  actor_ended(mailbox);
 }
 
 void registry::tell_lane(std::uint64_t lane, const record& mailbox) {
