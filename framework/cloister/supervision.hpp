@@ -83,7 +83,7 @@ struct child_info {
   bool significant = false;
   bool supervisor = false;
   std::chrono::nanoseconds shutdown{0};
-  unsigned restarts = 0;  ///< how often it was started again
+  unsigned restarts = 0;  ///< how often it was started again, for whatever reason
   std::string said = {};  ///< what it told this_process::ready(), this time
 };
 

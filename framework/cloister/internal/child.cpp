@@ -6,6 +6,7 @@
 #include <cloister/detail/membership.hpp>
 #include <cloister/detail/stop.hpp>
 #include <cloister/internal/control.hpp>
+#include <cloister/internal/planned_fault.hpp>
 #include <cloister/internal/safe_text.hpp>
 #include <cloister/log.hpp>
 #include <cloister/node.hpp>
@@ -182,7 +183,10 @@ void run_encoded(const detail::start_request& from) {
 
 void settle_in(const detail::start_block& block) {
   apply_limits(block);
-  for (const auto& [name, value] : block.env) ::setenv(name.c_str(), value.c_str(), 1);
+  for (const auto& [name, value] : block.env) {
+    if (name == planned_fault_variable) arm_planned_fault(value);
+    else ::setenv(name.c_str(), value.c_str(), 1);
+  }
   if (block.cwd && ::chdir(block.cwd->c_str()) != 0)
     throw failure(errc::not_started,
                   "process '" + block.name + "' start: cannot enter '" + *block.cwd + "': " + std::strerror(errno));

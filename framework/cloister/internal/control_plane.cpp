@@ -116,7 +116,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     c.process = start.process;
     watched_[start.proxy.address()] = start.child;
     monitor(start.proxy);
-    if (killed_) signal(start.child, SIGKILL);
+    if (killed_) kill(start.child);
     if (c.ready_ns == 0) return begin(start.child, {});
     if (c.ready_ns != std::numeric_limits<std::int64_t>::max())
       caf_bridge::send_to_self(*this, std::chrono::nanoseconds(c.ready_ns), packed(ready_time{start.child}));
@@ -129,7 +129,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     const auto found = children_.find(t.child);
     if (found == children_.end() || found->second.begun) return;
     found->second.late = true;
-    signal(t.child, SIGKILL);
+    kill(t.child);
   }
   void operator()(start_refused&& no) {
     if (children_.erase(no.child) != 0) machine_.on(child_refused{no.child, std::move(no.why)});
@@ -169,7 +169,14 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     detail::log(log_level::error, "supervisor '" + name_ + "' ends: " + what);
     for (const auto& [child, c] : children_) kill(child);
     if (!outer_) hub_.supervisor_ended(root_);
-    quit(caf_bridge::to_reason(exit_status::threw("cloister::failure", what)));
+    leave(exit_status::threw("cloister::failure", what));
+  }
+  // Those who refer to each other would keep each other.
+  void leave(const exit_status& how) {
+    children_.clear();
+    watched_.clear();
+    outer_ = {};
+    quit(caf_bridge::to_reason(how));
   }
   void begin(std::uint64_t child, std::string said) {
     auto& c = children_.at(child);
@@ -188,7 +195,10 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   void pass_on(answered_call call) {
     auto child = machine_.running(call.path.front());
     if (!child) return answer_with(*call.answer_to, child.error());
-    const auto& inner = children_.at(*child).inner;
+    const auto found = children_.find(*child);
+    if (found == children_.end())
+      return answer_with(*call.answer_to, cloister::error(errc::restarting, "supervisor '" + name_ + "': that child has just ended"));
+    const auto& inner = found->second.inner;
     if (!inner) return answer_with(*call.answer_to, cloister::error(errc::invalid, "supervisor '" + name_ + "': that child is no supervisor"));
     call.path.erase(call.path.begin());
     caf_bridge::send(inner, packed(std::move(call)));
@@ -199,20 +209,14 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   void parted(const child_spec& spec, const exit_status& exit) override {
     if (spec.recipe) hub_.part_from(spec.recipe, exit);
   }
-  void ask_to_end(std::uint64_t child) override {
-    const auto& inner = children_.at(child).inner;
-    if (inner) caf_bridge::send(inner, packed(supervision_event(abandoned{})));
-    else signal(child, SIGTERM);
-  }
-  void kill(std::uint64_t child) override {
+  void ask_to_end(std::uint64_t child) override { end(child, abandoned{}, SIGTERM); }
+  void kill(std::uint64_t child) override { end(child, killed{}, SIGKILL); }
+  void end(std::uint64_t child, supervision_event word, int signal) {
     const auto found = children_.find(child);
-    if (found == children_.end()) return;
-    if (found->second.inner) caf_bridge::send(found->second.inner, packed(supervision_event(killed{})));
-    else signal(child, SIGKILL);
-  }
-  void signal(std::uint64_t child, int signal) {
-    const auto& c = children_.at(child);
-    if (c.process.incarnation != 0) hub_.signal_child(c.process.incarnation, signal);
+    if (found == children_.end()) return;  // it has ended: the machine will hear of it, or has
+    const auto& c = found->second;
+    if (c.inner) caf_bridge::send(c.inner, packed(std::move(word)));
+    else if (c.process.incarnation != 0) hub_.signal_child(c.process.incarnation, signal);
   }
   bool lives(std::uint32_t) const override { return named_lives_; }
   std::int64_t now() const override { return deadline::now(); }
@@ -242,14 +246,14 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
       exit_channel_.reset();
       hub_.supervisor_ended(root_);
     }
-    quit(caf_bridge::to_reason(how));
+    leave(how);
   }
 
   control_plane::host& hub_;
   const std::uint64_t root_;
   const std::string name_;
   owned_fd exit_channel_;
-  const caf_bridge::actor outer_;
+  caf_bridge::actor outer_;
   const std::uint64_t child_of_outer_;
   std::unordered_map<std::uint64_t, live_child> children_;  // from the start that was asked for to its end
   std::map<caf::actor_addr, std::uint64_t> watched_;         // proxies and inner supervisors, by child
@@ -309,7 +313,7 @@ void supervisor_actor::report(supervision_report what) {
     case kind::ended: detail::log(log_level::debug, title + " ended: " + how); break;
     case kind::ended_otherwise: detail::log(log_level::warning, title + " ended otherwise than it was asked to: " + how); break;
     case kind::start_failed: detail::log(log_level::warning, title + " could not be started: " + what.text); break;
-    case kind::restarting: detail::log(log_level::info, title + " is restarted, for the " + std::to_string(what.child.restarts) + ". time"); break;
+    case kind::restarting: detail::log(log_level::info, title + " is restarted, for the " + std::to_string(what.child.restarts + 1) + ". time"); break;
     case kind::gave_up:
       detail::log(log_level::error, "supervisor '" + name_ + "' gives up: too many restarts, the last of " + child + ", which had ended: " + how);
       break;

@@ -25,6 +25,10 @@
 #include <unordered_map>
 #include <vector>
 
+namespace cloister {
+struct dead_letter;
+}
+
 namespace cloister::internal {
 
 /// What an epoll event of the hub is about: the incarnation in the low half of its data, this above.
@@ -196,6 +200,7 @@ class hub final : private control_plane::host {
   void stop_it(const member& from, const stop_actor& what);
   void monitor_it(const member& from, const monitor_actor& what);
   void bury(const member& from, bury_letter& what);
+  void publish(const dead_letter& letter);
   void tell_dead_letters();
 
   // hub_strays.cpp

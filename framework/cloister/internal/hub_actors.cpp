@@ -39,13 +39,20 @@ void hub::monitor_it(const member& from, const monitor_actor& what) {
 void hub::bury(const member& from, bury_letter& what) {
   dead_letter letter{objects_.name_of(what.mailbox), 1, std::move(what.why)};
   if (actor_of(from, what.mailbox) != &from) return;
-  for (auto& to : dead_letters_) static_cast<void>(objects_.deliver(to.queue, encode(letter)));
+  publish(letter);
+}
+
+void hub::publish(const dead_letter& letter) {
+  std::erase_if(dead_letters_, [&](const subscriber& to) {
+    const auto done = objects_.deliver(to.queue, encode(letter));
+    return done == errc::gone || done == errc::closed;
+  });
 }
 
 void hub::tell_dead_letters() {
   for (const auto& lost : objects_.take_lost()) {
     const dead_letter letter{lost.actor, lost.count, "the actor has ended: " + lost.exit.text()};
-    for (auto& to : dead_letters_) static_cast<void>(objects_.deliver(to.queue, encode(letter)));
+    publish(letter);
   }
 }
 

@@ -243,10 +243,12 @@ void hub::report(std::uint64_t root, supervision_report what) {
   post([root, what = std::move(what)](hub& h) mutable {
     const auto s = h.supervisors_.find(root);
     if (s == h.supervisors_.end()) return;
-    for (auto& to : s->second.subscribers) {
+    std::erase_if(s->second.subscribers, [&](subscriber& to) {
       what.missed = to.missed;
-      to.missed = h.objects_.deliver(to.queue, encode(what)) ? 0 : to.missed + 1;
-    }
+      const auto done = h.objects_.deliver(to.queue, encode(what));
+      to.missed = done ? 0 : to.missed + 1;
+      return done == errc::gone || done == errc::closed;
+    });
   });
 }
 

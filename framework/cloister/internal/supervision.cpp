@@ -78,6 +78,7 @@ void supervision::begin() {
     running_.emplace(run());
     running_->begin();
   });
+  if (running_->done()) running_->result();
 }
 
 void supervision::on(supervision_event event) {
@@ -93,6 +94,7 @@ void supervision::on(supervision_event event) {
   if (const auto* call = std::get_if<called>(&event))
     if (const auto* await = std::get_if<await_child>(&call->what)) return wait_for(call->answer_to, await->who);
   inbox_.put(std::move(event));
+  if (running_ && running_->done()) running_->result();  // throws what ended it
 }
 
 task<> supervision::run() {
@@ -319,7 +321,6 @@ task<supervision::step> supervision::restart(child& c) {
 }
 
 task<supervision::step> supervision::attempt(child& c) {
-  ++c.restarts;
   report(supervision_report::kind::restarting, c);
   if (options_.strategy == one_for_all || options_.strategy == rest_for_one) co_return co_await restart_group(c);
   auto runs = co_await start(c);
@@ -384,6 +385,7 @@ task<result<bool>> supervision::start(child& c) {
   c.process = std::move(std::get<child_started>(event).process);
   c.said = std::move(std::get<child_started>(event).said);
   by_incarnation_[c.process->incarnation] = &c;
+  if (std::exchange(c.has_run, true)) ++c.restarts;
   c.started_at = world_.now();
   if (c.spec.restart == temporary) {  // it is never started again
     c.spec.recipe.reset();

@@ -121,6 +121,7 @@ class supervision {
     std::optional<process_id> process;
     std::string said;
     unsigned restarts = 0;
+    bool has_run = false;
     std::int64_t started_at = 0, delay = 0;
     exit_status last_exit;
     std::list<child>::iterator self;
