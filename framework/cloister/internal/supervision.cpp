@@ -41,6 +41,7 @@ result<void> check_child(const supervisor_options& options, const child_spec& c)
   if (c.significant && c.restart == permanent) return wrong("a permanent child cannot be significant");
   if (c.significant && options.auto_shutdown == no_auto_shutdown)
     return wrong("it is significant, and its supervisor has no auto_shutdown");
+  if (c.inner) return supervision::check(c.inner->options, c.inner->children);
   return {};
 }
 
@@ -56,8 +57,6 @@ result<void> supervision::check(const supervisor_options& o, const std::vector<c
   std::set<std::string> ids;
   for (const auto& c : all) {
     if (auto good = check_child(o, c); !good) return good;
-    if (c.inner)
-      if (auto good = check(c.inner->options, c.inner->children); !good) return good;
     if (!ids.insert(c.id).second) return wrong("two children have the id '" + c.id + "'");
   }
   return {};
