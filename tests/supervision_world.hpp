@@ -65,10 +65,10 @@ class world final : public supervision::environment {
  public:
   world(supervisor_options options, std::vector<child_spec> all) : machine_(*this, std::move(options), std::move(all)) {}
 
-  // What children do, by id; under simple_one_for_one that is "".
+  // What children do, by id; under simple_one_for_one that is "". Inner supervisors are made with the same in mind.
   std::set<std::string> refuse, decline, deaf;  // deaf: does not end when it is asked to
   std::set<std::string> slow;                   // its start takes until the test says begun, refused or declined
-  std::map<std::string, int> refuse_times;
+  std::map<std::string, int> refuse_times;      // counted down
   std::map<std::string, exit_status> ends_with;  // when it is asked to
   std::map<std::string, std::string> says;       // when it is ready
   std::set<std::uint32_t> foreign;               // processes that live, and are no child's
@@ -199,6 +199,7 @@ class world final : public supervision::environment {
   world(world& outer, std::uint64_t child, const supervisor_spec& what) : world(what.options, what.children) {
     outer_ = &outer;
     child_of_outer_ = child;
+    refuse = outer.refuse, decline = outer.decline, deaf = outer.deaf, slow = outer.slow;
   }
   void note(const char* what, std::uint64_t child) {
     const auto& id = names_.at(child);
