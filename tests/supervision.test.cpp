@@ -102,6 +102,22 @@ TEST_CASE("supervision: back-off waits longer each time, and starts anew after a
   REQUIRE(w.find("a").state == child_state::running);
 }
 
+TEST_CASE("supervision: a restart that falls due while another child is being ended waits for that") {
+  auto s = spec("a");
+  s.delay = {.first = 1s, .most = 8s, .factor = 2, .jitter = 0};
+  world w({}, {s, spec("b")});
+  w.deaf = {"b"};
+  w.begin();
+  w.crash("a");
+  const auto end = w.call_later(terminate_child{"b"});
+  w.pass(2 * second);
+  REQUIRE(w.find("a").state == child_state::restarting);
+  w.pass(3 * second);
+  REQUIRE(w.answer_to(end));
+  w.pass(0);
+  REQUIRE(w.log == std::vector<std::string>{"start a", "start b", "ask b", "kill b", "start a"});
+}
+
 TEST_CASE("supervision: significant children end their supervisor when they end by themselves") {
   const auto how = GENERATE(any_significant, all_significant);
   auto a = spec("a", transient), b = spec("b", temporary);

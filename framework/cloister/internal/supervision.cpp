@@ -63,7 +63,7 @@ result<void> supervision::check(const supervisor_options& o, const std::vector<c
 }
 
 supervision::supervision(environment& world, supervisor_options options, std::vector<child_spec> all)
-    : world_(world), options_(std::move(options)), deadline_(never) {
+    : world_(world), options_(std::move(options)) {
   if (simple()) {
     template_ = std::move(all.front());
     template_.id.clear();
@@ -395,10 +395,9 @@ task<result<bool>> supervision::start(child& c) {
 // --------------------------------------------------------------------------------------------------------- ending them
 
 task<std::optional<child_ended>> supervision::await_end(std::int64_t until) {
-  deadline_ = until;
-  schedule();
   std::optional<child_ended> ended;
   for (;;) {
+    world_.wake_at(until);
     auto event = co_await inbox_.take([&](const supervision_event& e) {
       if (std::holds_alternative<time_came>(e)) return true;
       const auto* gone = std::get_if<child_ended>(&e);
@@ -409,10 +408,8 @@ task<std::optional<child_ended>> supervision::await_end(std::int64_t until) {
       ended = std::move(*gone);
       break;
     }
-    if (world_.now() >= until) break;
-    schedule();  // it was for a restart that has to wait
+    if (world_.now() >= until) break;  // else it was for a restart, which has to wait
   }
-  deadline_ = never;
   schedule();
   co_return ended;
 }
@@ -576,7 +573,7 @@ void supervision::report(supervision_report::kind what, const child& c, const ex
 }
 
 void supervision::schedule() {
-  auto next = deadline_;
+  auto next = never;
   for (const auto& [when, number] : retries_) next = std::min(next, when);
   world_.wake_at(next);
 }

@@ -170,7 +170,6 @@ class supervision {
   inbox<supervision_event> inbox_;
   std::deque<std::int64_t> restarts_;  // within the period
   std::vector<std::pair<std::int64_t, std::uint64_t>> retries_;  // when, which child
-  std::int64_t deadline_ = 0;          // of the end that is awaited; the largest: none
   std::uint64_t last_number_ = 0;
   bool abandoned_ = false, killed_ = false;
   std::unordered_map<const child*, std::vector<std::uint64_t>> awaited_;  // calls to be answered at a child's end
