@@ -71,6 +71,7 @@ class world final : public supervision::environment {
   std::map<std::string, int> refuse_times;      // counted down
   std::map<std::string, exit_status> ends_with;  // when it is asked to
   std::map<std::string, std::string> says;       // when it is ready
+  std::set<std::uint64_t> ignores;               // processes that are deaf
   std::set<std::uint32_t> foreign;               // processes that live, and are no child's
   bool at_once = true;                           // events come within the calls that cause them, else after these
 
@@ -169,7 +170,7 @@ class world final : public supervision::environment {
     note("ask", child);
     if (const auto in = inner_.find(child); in != inner_.end()) return in->second->happens(abandoned{});
     const auto& id = names_.at(child);
-    if (deaf.contains(id)) return;
+    if (deaf.contains(id) || ignores.contains(child)) return;
     const auto how = ends_with.find(id);
     end(child, how == ends_with.end() ? asked() : how->second);
   }
