@@ -276,7 +276,7 @@ task<supervision::step> supervision::child_gone(child& c, child_ended gone) {
   const auto& exit = c.last_exit = std::move(gone.exit);
   report(supervision_report::kind::ended, c, exit, std::move(gone.why));
   c.state = child_state::stopped;
-  has_no_process(c);
+  c.process.reset();
   if (c.spec.restart == permanent || (c.spec.restart == transient && !ended_normally(exit))) co_return co_await restart(c);
   const bool last = ends_with(c);
   drop_or_stop(c);
@@ -382,7 +382,10 @@ task<result<bool>> supervision::start(child& c) {
   c.state = child_state::running;
   c.process = std::move(std::get<child_started>(event).process);
   c.said = std::move(std::get<child_started>(event).said);
-  by_incarnation_[c.process->incarnation] = &c;
+  if (simple()) {
+    by_incarnation_.erase(std::exchange(c.named_by, c.process->incarnation));
+    by_incarnation_[c.named_by] = &c;
+  }
   c.started_at = world_.now();
   if (c.spec.restart == temporary) {  // it is never started again
     c.spec.recipe.reset();
@@ -453,7 +456,7 @@ task<> supervision::end_together(const std::vector<child*>& all) {
                               : ended_normally(ended->exit) || abandoned_;
     report(expected ? supervision_report::kind::ended : supervision_report::kind::ended_otherwise, c, ended->exit, ended->why);
     c.state = child_state::stopped;
-    has_no_process(c);
+    c.process.reset();
     --left;
   }
 }
@@ -547,15 +550,10 @@ supervision::child& supervision::keep(child_spec spec) {
 
 void supervision::forget(child& c) {
   has_ended(c);
-  has_no_process(c);
   by_number_.erase(c.number);
+  by_incarnation_.erase(c.named_by);
   if (!simple()) by_id_.erase(c.spec.id);
   children_.erase(c.self);
-}
-
-void supervision::has_no_process(child& c) {
-  if (c.process) by_incarnation_.erase(c.process->incarnation);
-  c.process.reset();
 }
 
 void supervision::drop_or_stop(child& c) {

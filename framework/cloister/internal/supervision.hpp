@@ -119,6 +119,7 @@ class supervision {
     child_spec spec;
     child_state state = child_state::stopped;
     std::optional<process_id> process;
+    std::uint32_t named_by = 0;  // under simple_one_for_one: its latest process, also while it is being restarted
     std::string said;
     unsigned restarts = 0;
     std::int64_t started_at = 0, delay = 0;
@@ -149,7 +150,6 @@ class supervision {
   child* by_number(std::uint64_t number);
   bool too_many_restarts();
   void forget(child& c);
-  void has_no_process(child& c);
   void drop_or_stop(child& c);
   bool ends_with(const child& c) const;
   result<supervision_value> change(change_specs what);
@@ -166,7 +166,7 @@ class supervision {
   children children_;    // in the order of their start
   std::unordered_map<std::string, child*> by_id_;  // not under simple_one_for_one
   std::unordered_map<std::uint64_t, child*> by_number_;
-  std::unordered_map<std::uint32_t, child*> by_incarnation_;
+  std::unordered_map<std::uint32_t, child*> by_incarnation_;  // under simple_one_for_one
   inbox<supervision_event> inbox_;
   std::deque<std::int64_t> restarts_;  // within the period
   std::vector<std::pair<std::int64_t, std::uint64_t>> retries_;  // when, which child
