@@ -250,8 +250,14 @@ result<supervision_value> supervision::change(change_specs what) {
   if (auto good = check(what.options, what.children); !good) return good.error();
   options_ = std::move(what.options);
   if (simple()) {
-    template_ = std::move(what.children.front());
+    const auto old = std::exchange(template_, std::move(what.children.front()));
     template_.id.clear();
+    for (auto& c : children_) {
+      if (c.spec.restart == temporary) continue;  // what it was started from is forgotten
+      const bool own = c.spec.recipe != old.recipe;
+      auto recipe = std::exchange(c.spec, template_).recipe;
+      if (own) c.spec.recipe = std::move(recipe);
+    }
     return supervision_value();
   }
   // The order is the new one; what is not named stays behind it.
