@@ -77,6 +77,7 @@ class world final : public supervision::environment {
 
   // What happened.
   std::vector<std::string> log;
+  std::vector<const void*> recipes;  // of each start
   std::optional<result<void>> was_ready;
   std::optional<exit_status> over;
   std::vector<supervision_report> reports;
@@ -156,6 +157,7 @@ class world final : public supervision::environment {
   void start(std::uint64_t child, const child_spec& s) override {
     names_[child] = s.id;
     latest_[s.id] = child;
+    recipes.push_back(s.recipe.get());
     note("start", child);
     if (refuse.contains(s.id) || (refuse_times[s.id] > 0 && refuse_times[s.id]-- > 0)) return refused(s.id);
     if (decline.contains(s.id)) return declined(s.id);
