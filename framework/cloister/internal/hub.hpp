@@ -85,6 +85,7 @@ class hub final : private control_plane::host {
     std::string killed_for;                         // by the hub
     bool says_ready = false;                        // its start is over when it says so
     bool ready = false;
+    std::string said;  // with it, while its supervisor has not heard of its start
     process_limits limits;
     starter_ear ear;
     std::vector<owned_fd> watchers;  // exit channels of others than its starter
