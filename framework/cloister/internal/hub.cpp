@@ -120,6 +120,10 @@ void hub::run() {
     ::waitpid(launcher_pid_, nullptr, 0);
   }
   look_at_adopted(true);
+  supervisors_.clear();
+  drop_posted();  // may know actors
+  plane_.reset();
+  drop_posted();  // what the last actors, and what was dropped, let go of
 }
 
 void hub::round() {

@@ -190,6 +190,7 @@ class hub final : private control_plane::host {
   /// Has the hub's thread do something. Any thread.
   void post(std::function<void(hub&)> what);
   void do_posted();
+  void drop_posted();
 
   // hub_actors.cpp
   member* actor_of(const member& from, std::uint64_t mailbox);

@@ -50,6 +50,16 @@ void hub::do_posted() {
   for (auto& what : now) what(*this);
 }
 
+// What is let go of here may post in its turn.
+void hub::drop_posted() {
+  for (bool some = true; some;) {
+    std::vector<std::function<void(hub&)>> now;
+    const std::scoped_lock guard(posted_mutex_);
+    now.swap(posted_);
+    some = !now.empty();
+  }
+}
+
 control_plane& hub::plane() {
   if (!plane_) plane_ = std::make_unique<control_plane>(static_cast<control_plane::host&>(*this));
   return *plane_;
