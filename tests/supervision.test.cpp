@@ -118,6 +118,16 @@ TEST_CASE("supervision: a restart that falls due while another child is being en
   REQUIRE(w.log == std::vector<std::string>{"start a", "start b", "ask b", "kill b", "start a"});
 }
 
+TEST_CASE("supervision: what the environment throws comes out of the event that caused it") {
+  world w({.intensity = 5}, {spec("a"), spec("b")});
+  w.begin();
+  w.breaks = {"a"};
+  REQUIRE_THROWS_AS(w.crash("a"), std::bad_alloc);
+  world none({}, {spec("a")});
+  none.breaks = {"a"};
+  REQUIRE_THROWS_AS(none.begin(), std::bad_alloc);
+}
+
 TEST_CASE("supervision: significant children end their supervisor when they end by themselves") {
   const auto how = GENERATE(any_significant, all_significant);
   auto a = spec("a", transient), b = spec("b", temporary);
@@ -141,8 +151,7 @@ TEST_CASE("supervision: dynamic children of one kind are named by their processe
   const auto first = w.list().back().process->incarnation;
   REQUIRE(w.call(terminate_child{first}));
   REQUIRE(w.call(terminate_child{first}));
-  w.foreign = {99};
-  REQUIRE(w.call(terminate_child{std::uint32_t{99}}) == errc::not_found);
+  REQUIRE(w.call(terminate_child{std::uint32_t{99}, true}) == errc::not_found);
   REQUIRE(w.call(terminate_child{"any"}) == errc::unsupported);
   REQUIRE(w.count() == child_counts{1, 2, 0, 2});
   static_cast<void>(w.call(stop_supervisor{}));

@@ -78,8 +78,7 @@ TEST_CASE("child_adm_simple: dynamic children are named by their processes, and 
   REQUIRE(w.count() == child_counts{1, 1, 0, 1});
   REQUIRE(w.call(terminate_child{first}));
   REQUIRE(w.count() == child_counts{1, 1, 0, 1});
-  w.foreign = {99};
-  REQUIRE(w.call(terminate_child{std::uint32_t{99}}) == errc::not_found);
+  REQUIRE(w.call(terminate_child{std::uint32_t{99}, true}) == errc::not_found);
   REQUIRE(w.log == std::vector<std::string>{"start 1", "start 2", "ask 1"});
 
   for (const child_name& who : {child_name{"any"}, child_name{other}, child_name{first}}) {
@@ -159,7 +158,6 @@ TEST_CASE("sup_start_map_simple: what a dynamic child was made from can be read 
     REQUIRE_FALSE(c.significant);
     REQUIRE_FALSE(c.supervisor);
   }
-  w.foreign = {99};
   REQUIRE(w.call(find_child{std::uint32_t{99}}) == errc::not_found);
 }
 

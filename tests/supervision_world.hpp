@@ -68,11 +68,11 @@ class world final : public supervision::environment {
   // What children do, by id; under simple_one_for_one that is "". Inner supervisors are made with the same in mind.
   std::set<std::string> refuse, decline, deaf;  // deaf: does not end when it is asked to
   std::set<std::string> slow;                   // its start takes until the test says begun, refused or declined
+  std::set<std::string> breaks;                 // its start throws
   std::map<std::string, int> refuse_times;      // counted down
   std::map<std::string, exit_status> ends_with;  // when it is asked to
   std::map<std::string, std::string> says;       // when it is ready
   std::set<std::uint64_t> ignores;               // processes that are deaf
-  std::set<std::uint32_t> foreign;               // processes that live, and are no child's
   bool at_once = true;                           // events come within the calls that cause them, else after these
 
   // What happened.
@@ -159,6 +159,7 @@ class world final : public supervision::environment {
     latest_[s.id] = child;
     recipes.push_back(s.recipe.get());
     note("start", child);
+    if (breaks.contains(s.id)) throw std::bad_alloc();
     if (refuse.contains(s.id) || (refuse_times[s.id] > 0 && refuse_times[s.id]-- > 0)) return refused(s.id);
     if (decline.contains(s.id)) return declined(s.id);
     if (slow.contains(s.id)) return;
@@ -181,7 +182,6 @@ class world final : public supervision::environment {
     if (const auto in = inner_.find(child); in != inner_.end()) return in->second->happens(killed{});
     end(child, by_kill());
   }
-  bool lives(std::uint32_t incarnation) const override { return foreign.contains(incarnation); }
   std::int64_t now() const override { return outer_ != nullptr ? outer_->now() : time; }
   void wake_at(std::int64_t when) override { wake = when; }
   void answer(std::uint64_t to, supervision_answer what) override { REQUIRE(answers_.emplace(to, std::move(what)).second); }

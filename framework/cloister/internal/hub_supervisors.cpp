@@ -167,8 +167,6 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr) return refuse({errc::gone, "supervisor: it has ended"});
   supervision_call asked = list_children{};
-  const auto* process = std::get_if<std::uint32_t>(&what.who);
-  const bool lives = process != nullptr && members_.contains(*process);
   switch (what.what) {
     case call::add:
     case call::change: {
@@ -184,7 +182,12 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
       asked = std::move(add);
       break;
     }
-    case call::terminate: asked = terminate_child{std::move(what.who)}; break;
+    case call::terminate: {
+      const auto* process = std::get_if<std::uint32_t>(&what.who);
+      const bool lives = process != nullptr && members_.contains(*process);
+      asked = terminate_child{std::move(what.who), lives};
+      break;
+    }
     case call::restart: asked = restart_child{std::move(what.who)}; break;
     case call::remove: asked = delete_child{std::move(what.who)}; break;
     case call::list: break;
@@ -194,7 +197,7 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
     case call::await: asked = await_child{std::move(what.who)}; break;
     default: throw failure(errc::undecodable, "a supervisor's call that there is not");
   }
-  plane().call(what.supervisor, std::move(what.path), std::move(asked), std::move(answer_to), lives);
+  plane().call(what.supervisor, std::move(what.path), std::move(asked), std::move(answer_to));
 }
 
 void hub::subscribe(member& from, subscribe_reports& what) {

@@ -77,6 +77,7 @@ void supervision::begin() {
     running_.emplace(run());
     running_->begin();
   });
+  if (running_->done()) running_->result();
 }
 
 void supervision::on(supervision_event event) {
@@ -92,6 +93,7 @@ void supervision::on(supervision_event event) {
   if (const auto* call = std::get_if<called>(&event))
     if (const auto* await = std::get_if<await_child>(&call->what)) return wait_for(call->answer_to, await->who);
   inbox_.put(std::move(event));
+  if (running_->done()) running_->result();
 }
 
 task<> supervision::run() {
@@ -194,8 +196,7 @@ task<supervision::step> supervision::handle_call(called call) {
   auto found = find(who);
   if (!found) {
     // Under simple_one_for_one a child that has ended is forgotten: ending it again is no mistake.
-    if (const auto* incarnation = std::get_if<std::uint32_t>(&who); simple() && !world_.lives(*incarnation))
-      world_.answer(call.answer_to, supervision_value());
+    if (simple() && !end_it->lives) world_.answer(call.answer_to, supervision_value());
     else world_.answer(call.answer_to, found.error());
     co_return step::go_on;
   }

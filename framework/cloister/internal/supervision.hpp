@@ -47,7 +47,7 @@ using child_name = std::variant<std::string, std::uint32_t>;
 
 // What a supervisor can be asked to do; `answer_to` is the environment's.
 struct add_child { child_spec spec; };               // simple_one_for_one: only its recipe counts, and may be none
-struct terminate_child { child_name who; };
+struct terminate_child { child_name who; bool lives = false; };  // `lives`: whoever it is, the process named is alive
 struct restart_child { child_name who; };
 struct delete_child { child_name who; };
 struct list_children {};
@@ -88,7 +88,6 @@ class supervision {
     virtual void parted(const child_spec& spec, const exit_status& exit) = 0;
     virtual void ask_to_end(std::uint64_t child) = 0;
     virtual void kill(std::uint64_t child) = 0;
-    virtual bool lives(std::uint32_t incarnation) const = 0;
     virtual std::int64_t now() const = 0;
     /// One time_came at that time or later; a new call replaces the last one. The largest: never.
     virtual void wake_at(std::int64_t when) = 0;
@@ -108,6 +107,7 @@ class supervision {
   supervision(const supervision&) = delete;
   supervision& operator=(const supervision&) = delete;
 
+  // What the environment throws, and std::bad_alloc, comes out of these; then nothing more is done.
   void begin();
   void on(supervision_event event);
   /// The number of that child's latest start, if it runs: for those who ask it something.
