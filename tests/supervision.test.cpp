@@ -1,125 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The rules of supervision by themselves: no process, no clock; what children do is said by the test.
-#include <cloister/internal/supervision.hpp>
+#include "supervision_world.hpp"
 
-#include "harness.hpp"
-
-#include <csignal>
-#include <limits>
-#include <map>
-#include <set>
-
-using namespace cloister;
-using namespace cloister::internal;
-using namespace std::chrono_literals;
-
-namespace {
-
-constexpr std::int64_t second = 1'000'000'000;
-
-child_spec spec(std::string id, restart_type restart = permanent) {
-  child_spec s;
-  s.id = std::move(id);
-  s.restart = restart;
-  return s;
-}
-
-/// Children start and end at once unless the test says otherwise.
-class world final : public supervision::environment {
- public:
-  explicit world(supervisor_options options, std::vector<child_spec> all) : machine_(*this, std::move(options), std::move(all)) {}
-
-  // What children do, by id.
-  std::set<std::string> refuse, decline, deaf, otherwise;
-  std::map<std::string, int> refuse_times;
-
-  // What happened.
-  std::vector<std::string> log;
-  std::optional<result<void>> was_ready;
-  std::optional<exit_status> over;
-  std::vector<supervision_report> reports;
-  std::int64_t time = 1000 * second, wake = std::numeric_limits<std::int64_t>::max();
-
-  void begin() { machine_.begin(); }
-  supervision_answer call(supervision_call what) {
-    const auto to = ++calls_;
-    machine_.on(called{to, std::move(what)});
-    REQUIRE(answers_.contains(to));
-    return answers_.at(to);
-  }
-  std::uint64_t call_later(supervision_call what) {
-    machine_.on(called{++calls_, std::move(what)});
-    return calls_;
-  }
-  bool answered(std::uint64_t to) const { return answers_.contains(to); }
-  const supervision_answer& answer_to(std::uint64_t to) const { return answers_.at(to); }
-
-  std::vector<child_info> list() { return std::get<std::vector<child_info>>(call(list_children{}).value()); }
-  child_counts count() { return std::get<child_counts>(call(count_children{}).value()); }
-  child_info find(const child_name& who) { return std::get<child_info>(call(find_child{who}).value()); }
-  std::uint32_t process_of(const std::string& id) { return find(id).process.value().incarnation; }
-  std::string running() {
-    std::string ids;
-    for (const auto& c : list())
-      if (c.state == child_state::running) ids = c.id + ids;
-    return ids;
-  }
-
-  void end(std::uint64_t number, exit_status how) {
-    if (alive_.erase(number) != 0) machine_.on(child_ended{number, std::move(how)});
-  }
-  void crash(const std::string& id) { end(latest_.at(id), exit_status::signaled(SIGSEGV)); }
-  void finish(const std::string& id) { end(latest_.at(id), exit_status::exited(0)); }
-  void pass(std::int64_t ns) {
-    time += ns;
-    while (wake <= time) {
-      wake = std::numeric_limits<std::int64_t>::max();
-      machine_.on(time_came{});
-    }
-  }
-
-  void start(std::uint64_t child, const child_spec& s) override {
-    log.push_back("start " + s.id);
-    names_[child] = s.id;
-    latest_[s.id] = child;
-    if (refuse.contains(s.id) || (refuse_times[s.id] > 0 && refuse_times[s.id]-- > 0))
-      return machine_.on(child_refused{child, cloister::error(errc::not_started, "no")});
-    if (decline.contains(s.id)) return machine_.on(child_declined{child});
-    alive_.insert(child);
-    machine_.on(child_started{child, {static_cast<std::uint32_t>(child), 0, s.id}});
-  }
-  void parted(const child_spec&, const exit_status&) override {}
-  void ask_to_end(std::uint64_t child) override {
-    log.push_back("ask " + names_[child]);
-    if (deaf.contains(names_[child])) return;
-    end(child, otherwise.contains(names_[child]) ? exit_status::exited(3) : exit_status::signaled(SIGTERM));
-  }
-  void kill(std::uint64_t child) override {
-    log.push_back("kill " + names_[child]);
-    end(child, exit_status::signaled(SIGKILL));
-  }
-  bool lives(std::uint32_t incarnation) const override { return foreign.contains(incarnation); }
-  std::int64_t now() const override { return time; }
-  void wake_at(std::int64_t when) override { wake = when; }
-  void answer(std::uint64_t to, supervision_answer what) override { REQUIRE(answers_.emplace(to, std::move(what)).second); }
-  void report(supervision_report what) override { reports.push_back(std::move(what)); }
-  void ready(result<void> how) override { was_ready = std::move(how); }
-  void ended(exit_status how) override {
-    REQUIRE(alive_.empty());
-    over = std::move(how);
-  }
-  std::set<std::uint32_t> foreign;
-
- private:
-  supervision machine_;
-  std::uint64_t calls_ = 0;
-  std::map<std::uint64_t, supervision_answer> answers_;
-  std::map<std::uint64_t, std::string> names_;
-  std::map<std::string, std::uint64_t> latest_;
-  std::set<std::uint64_t> alive_;
-};
-
-}  // namespace
+using namespace supervision_test;
 
 TEST_CASE("supervision: an empty supervisor starts, and ends when it is told to") {
   world w({}, {});
@@ -219,6 +102,32 @@ TEST_CASE("supervision: back-off waits longer each time, and starts anew after a
   REQUIRE(w.find("a").state == child_state::running);
 }
 
+TEST_CASE("supervision: a restart that falls due while another child is being ended waits for that") {
+  auto s = spec("a");
+  s.delay = {.first = 1s, .most = 8s, .factor = 2, .jitter = 0};
+  world w({}, {s, spec("b")});
+  w.deaf = {"b"};
+  w.begin();
+  w.crash("a");
+  const auto end = w.call_later(terminate_child{"b"});
+  w.pass(2 * second);
+  REQUIRE(w.find("a").state == child_state::restarting);
+  w.pass(3 * second);
+  REQUIRE(w.answer_to(end));
+  w.pass(0);
+  REQUIRE(w.log == std::vector<std::string>{"start a", "start b", "ask b", "kill b", "start a"});
+}
+
+TEST_CASE("supervision: what the environment throws comes out of the event that caused it") {
+  world w({.intensity = 5}, {spec("a"), spec("b")});
+  w.begin();
+  w.breaks = {"a"};
+  REQUIRE_THROWS_AS(w.crash("a"), std::bad_alloc);
+  world none({}, {spec("a")});
+  none.breaks = {"a"};
+  REQUIRE_THROWS_AS(none.begin(), std::bad_alloc);
+}
+
 TEST_CASE("supervision: significant children end their supervisor when they end by themselves") {
   const auto how = GENERATE(any_significant, all_significant);
   auto a = spec("a", transient), b = spec("b", temporary);
@@ -242,8 +151,7 @@ TEST_CASE("supervision: dynamic children of one kind are named by their processe
   const auto first = w.list().back().process->incarnation;
   REQUIRE(w.call(terminate_child{first}));
   REQUIRE(w.call(terminate_child{first}));
-  w.foreign = {99};
-  REQUIRE(w.call(terminate_child{std::uint32_t{99}}) == errc::not_found);
+  REQUIRE(w.call(terminate_child{std::uint32_t{99}, true}) == errc::not_found);
   REQUIRE(w.call(terminate_child{"any"}) == errc::unsupported);
   REQUIRE(w.count() == child_counts{1, 2, 0, 2});
   static_cast<void>(w.call(stop_supervisor{}));

@@ -188,6 +188,18 @@ TEST_CASE("a child that says when it is ready has started then, and what it said
   CHECK(s.which_child("a").said == "number 1");
 }
 
+TEST_CASE("a child that is ready at once is known by its pid") {
+  const supervisor s{here()};
+  for (int i = 0; i < 300 / harness::slowdown; ++i) {
+    const auto child = s.start_child({.id = "a", .restart = temporary, .shutdown = brutal_kill, .ready_within = 50s}, [] {
+      this_process::ready();
+      sleep_long();
+    });
+    REQUIRE(child.process.value().pid > 0);
+    s.terminate_child("a");
+  }
+}
+
 TEST_CASE("a child that is not ready in time, or ends before, has not started") {
   const supervisor s{here()};
   const auto refused = [&](auto body, std::chrono::nanoseconds within) {

@@ -18,6 +18,32 @@ namespace {
 
 using caf_bridge::note;
 
+// Where the answer to a call goes, or, if it is await_child, how the child ended. A call that nobody answers came too late.
+class reply_channel {
+ public:
+  reply_channel(owned_fd to, bool of_exit) : to_(std::move(to)), of_exit_(of_exit) {}
+  reply_channel(const reply_channel&) = delete;
+  reply_channel& operator=(const reply_channel&) = delete;
+  ~reply_channel() {
+    try {
+      if (to_) give(cloister::error(errc::gone, "supervisor: it has ended"));
+    } catch (const std::exception&) {}
+  }
+  void give(const supervision_answer& what) {
+    const owned_fd to = std::move(to_);
+    if (of_exit_) return send(to, exit_message{internal::ended{what ? std::get<exit_status>(*what) : exit_status()}});
+    send(to, what ? internal::answer(*what) : internal::refused{what.error().code(), what.error().text()});
+  }
+
+ private:
+  template <class Message>
+  static void send(const owned_fd& to, const Message& what) {
+    static_cast<void>(send_datagram(to.get(), encode(what), {}, false));
+  }
+  owned_fd to_;
+  const bool of_exit_;
+};
+
 // What a supervisor actor is sent.
 struct process_started {  // of child number `child`, as all of these
   std::uint64_t child = 0;
@@ -39,8 +65,7 @@ struct inner_ready {
 struct answered_call {
   std::vector<child_name> path;
   supervision_call what;
-  std::shared_ptr<owned_fd> answer_to;
-  bool lives = false;
+  std::shared_ptr<reply_channel> answer_to;
 };
 struct tick {
   std::uint64_t serial = 0;
@@ -51,11 +76,6 @@ struct ready_time {
 using message = std::variant<supervision_event, process_started, process_ready, start_refused, inner_ready, answered_call, tick, ready_time>;
 
 note packed(message what) { return {std::make_shared<message>(std::move(what))}; }
-
-void answer_with(const owned_fd& to, const supervision_answer& what) {
-  const internal::answer said = what ? internal::answer(*what) : internal::refused{what.error().code(), what.error().text()};
-  static_cast<void>(send_datagram(to.get(), encode(said), {}, false));
-}
 
 // What a supervisor actor is made from: of a root, who is told its life; of one within another, that one, and its number there.
 struct setup {
@@ -85,23 +105,21 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
         child_of_outer_(s->child),
         machine_(*this, std::move(s->what.options), std::move(s->what.children)) {
     set_down_handler([this](caf::down_msg& down) {
-      const auto watched = watched_.find(down.source);
-      if (watched == watched_.end()) return;
-      const auto child = watched->second;
-      watched_.erase(watched);
-      auto [exit, why] = caf_bridge::to_exit(down.reason);
-      gone(child, std::move(exit), std::move(why));
+      or_break_down([&] {
+        const auto watched = watched_.find(down.source);
+        if (watched == watched_.end()) return;
+        const auto child = watched->second;
+        watched_.erase(watched);
+        auto [exit, why] = caf_bridge::to_exit(down.reason);
+        gone(child, std::move(exit), std::move(why));
+      });
     });
   }
 
   caf::behavior make_behavior() override {
-    try {
-      machine_.begin();
-    } catch (const std::exception& e) { break_down(e.what()); }
+    or_break_down([&] { machine_.begin(); });
     return {[this](const note& n) {
-      try {
-        std::visit(*this, std::move(*std::static_pointer_cast<message>(n.content)));
-      } catch (const std::exception& e) { break_down(e.what()); }
+      or_break_down([&] { std::visit(*this, std::move(*std::static_pointer_cast<message>(n.content))); });
     }};
   }
 
@@ -145,8 +163,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   void operator()(answered_call&& call) {
     if (!call.path.empty()) return pass_on(std::move(call));
     const auto to = ++last_call_;
-    waiting_.emplace(to, std::pair(std::move(call.answer_to), std::holds_alternative<await_child>(call.what)));
-    named_lives_ = call.lives;
+    waiting_.emplace(to, std::move(call.answer_to));
     machine_.on(called{to, std::move(call.what)});
   }
   void operator()(tick&& t) {
@@ -165,6 +182,12 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   };
 
   // No memory for what has to be done: nobody may be left without a supervisor.
+  template <class Step>
+  void or_break_down(Step step) {
+    try {
+      step();
+    } catch (const std::exception& e) { break_down(e.what()); }
+  }
   void break_down(const std::string& what) {
     detail::log(log_level::error, "supervisor '" + name_ + "' ends: " + what);
     for (const auto& [child, c] : children_) kill(child);
@@ -194,12 +217,12 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   }
   void pass_on(answered_call call) {
     auto child = machine_.running(call.path.front());
-    if (!child) return answer_with(*call.answer_to, child.error());
+    if (!child) return call.answer_to->give(child.error());
     const auto found = children_.find(*child);
     if (found == children_.end())
-      return answer_with(*call.answer_to, cloister::error(errc::restarting, "supervisor '" + name_ + "': that child has just ended"));
+      return call.answer_to->give(cloister::error(errc::restarting, "supervisor '" + name_ + "': that child has just ended"));
     const auto& inner = found->second.inner;
-    if (!inner) return answer_with(*call.answer_to, cloister::error(errc::invalid, "supervisor '" + name_ + "': that child is no supervisor"));
+    if (!inner) return call.answer_to->give(cloister::error(errc::invalid, "supervisor '" + name_ + "': that child is no supervisor"));
     call.path.erase(call.path.begin());
     caf_bridge::send(inner, packed(std::move(call)));
   }
@@ -218,7 +241,6 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     if (c.inner) caf_bridge::send(c.inner, packed(std::move(word)));
     else if (c.process.incarnation != 0) hub_.signal_child(c.process.incarnation, signal);
   }
-  bool lives(std::uint32_t) const override { return named_lives_; }
   std::int64_t now() const override { return deadline::now(); }
   void wake_at(std::int64_t when) override {
     if (when == woken_at_) return;
@@ -228,11 +250,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     caf_bridge::send_to_self(*this, std::chrono::nanoseconds(std::max<std::int64_t>(when - now(), 0)), packed(tick{serial}));
   }
   void answer(std::uint64_t to, supervision_answer what) override {
-    const auto call = waiting_.extract(to);
-    const auto& [channel, is_exit_channel] = call.mapped();
-    if (!is_exit_channel) return answer_with(*channel, what);
-    const auto exit = what ? std::get<exit_status>(*what) : exit_status();
-    static_cast<void>(send_datagram(channel->get(), encode(exit_message{internal::ended{exit}}), {}, false));
+    waiting_.extract(to).mapped()->give(what);
   }
   void report(supervision_report what) override;
   void ready(result<void> how) override {
@@ -257,10 +275,10 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   const std::uint64_t child_of_outer_;
   std::unordered_map<std::uint64_t, live_child> children_;  // from the start that was asked for to its end
   std::map<caf::actor_addr, std::uint64_t> watched_;         // proxies and inner supervisors, by child
-  std::unordered_map<std::uint64_t, std::pair<std::shared_ptr<owned_fd>, bool>> waiting_;  // call -> where its answer goes, and whether as to an exit channel
+  std::unordered_map<std::uint64_t, std::shared_ptr<reply_channel>> waiting_;
   std::uint64_t last_call_ = 0, last_tick_ = 0;
   std::int64_t woken_at_ = std::numeric_limits<std::int64_t>::max();
-  bool named_lives_ = false, killed_ = false;
+  bool killed_ = false;
   supervision machine_;
 };
 
@@ -347,8 +365,9 @@ void control_plane::make(std::uint64_t root, supervisor_spec what, owned_fd exit
   state_->roots.emplace(root, caf_bridge::spawn<supervisor_actor>(state_->system, std::move(s)));
 }
 
-void control_plane::call(std::uint64_t root, std::vector<child_name> path, supervision_call what, owned_fd answer_to, bool lives) {
-  state_->send(root, answered_call{std::move(path), std::move(what), std::make_shared<owned_fd>(std::move(answer_to)), lives});
+void control_plane::call(std::uint64_t root, std::vector<child_name> path, supervision_call what, owned_fd answer_to) {
+  auto reply = std::make_shared<reply_channel>(std::move(answer_to), std::holds_alternative<await_child>(what));
+  state_->send(root, answered_call{std::move(path), std::move(what), std::move(reply)});
 }
 
 void control_plane::abandon(std::uint64_t root) { state_->send(root, supervision_event(abandoned{})); }

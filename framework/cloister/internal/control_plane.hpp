@@ -50,9 +50,8 @@ class control_plane {
 
   /// `exit_channel`: as of a process; told when all children run, or why not, and how it ended.
   void make(std::uint64_t root, supervisor_spec what, owned_fd exit_channel);
-  /// Asks the supervisor that `path` leads to from the root. `answer_to`: gets one encoded `answer` (control.hpp). `lives`: whether the process
-  /// named in the call is alive.
-  void call(std::uint64_t root, std::vector<child_name> path, supervision_call what, owned_fd answer_to, bool lives);
+  /// Asks the supervisor that `path` leads to from the root. `answer_to`: gets one encoded `answer` (control.hpp).
+  void call(std::uint64_t root, std::vector<child_name> path, supervision_call what, owned_fd answer_to);
   /// Its owner is gone, and its children are being killed: it ends and restarts nothing.
   void abandon(std::uint64_t root);
   /// No note to it after this one arrives.

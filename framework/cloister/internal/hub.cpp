@@ -120,6 +120,10 @@ void hub::run() {
     ::waitpid(launcher_pid_, nullptr, 0);
   }
   look_at_adopted(true);
+  supervisors_.clear();
+  drop_posted();  // may know actors
+  plane_.reset();
+  drop_posted();  // what the last actors, and what was dropped, let go of
 }
 
 void hub::round() {
@@ -344,7 +348,8 @@ void hub::act(member& from, request& what, datagram& d) {
     void operator()(synchronise&) { answer_with(need(d, 0), done{}); }
     void operator()(say_ready& r) {
       if (std::exchange(from.ready, true)) return;
-      if (from.ear.listener) from.ear.listener->ready(std::move(r.said));
+      if (from.ear.listener && !from.pidfd) from.said = std::move(r.said);  // the launcher's report is on its way
+      else if (from.ear.listener) from.ear.listener->ready(std::move(r.said));
       else static_cast<void>(h.say(from.ear, started{by, from.pid}));
       h.has_progressed(from);
     }

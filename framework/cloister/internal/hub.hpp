@@ -89,6 +89,7 @@ class hub final : private control_plane::host {
     std::string killed_for;                         // by the hub
     bool says_ready = false;                        // its start is over when it says so
     bool ready = false;
+    std::string said;  // with it, while its supervisor has not heard of its start
     process_limits limits;
     starter_ear ear;
     std::vector<owned_fd> watchers;  // exit channels of others than its starter
@@ -193,6 +194,7 @@ class hub final : private control_plane::host {
   /// Has the hub's thread do something. Any thread.
   void post(std::function<void(hub&)> what);
   void do_posted();
+  void drop_posted();
 
   // hub_actors.cpp
   member* actor_of(const member& from, std::uint64_t mailbox);

@@ -290,6 +290,7 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
   if (!m.pidfd && !reaped && !m.forked)
     word = refused{errc::no_descriptors, "process '" + m.name + "' start: no descriptor left to watch it with"};
   const bool told = (m.says_ready && !m.ear.listener && std::holds_alternative<started>(word)) || say(m.ear, word);
+  if (m.ready && m.ear.listener) m.ear.listener->ready(std::move(m.said));
   log_line(m, "started");
   if (!m.says_ready) has_progressed(m);
   if (const auto early = early_status_.find(pid); early != early_status_.end()) {

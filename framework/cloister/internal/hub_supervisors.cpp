@@ -50,6 +50,16 @@ void hub::do_posted() {
   for (auto& what : now) what(*this);
 }
 
+// What is let go of here may post in its turn.
+void hub::drop_posted() {
+  for (bool some = true; some;) {
+    std::vector<std::function<void(hub&)>> now;
+    const std::scoped_lock guard(posted_mutex_);
+    now.swap(posted_);
+    some = !now.empty();
+  }
+}
+
 control_plane& hub::plane() {
   if (!plane_) plane_ = std::make_unique<control_plane>(static_cast<control_plane::host&>(*this));
   return *plane_;
@@ -157,8 +167,6 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr) return refuse({errc::gone, "supervisor: it has ended"});
   supervision_call asked = list_children{};
-  const auto* process = std::get_if<std::uint32_t>(&what.who);
-  const bool lives = process != nullptr && members_.contains(*process);
   switch (what.what) {
     case call::add:
     case call::change: {
@@ -174,7 +182,12 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
       asked = std::move(add);
       break;
     }
-    case call::terminate: asked = terminate_child{std::move(what.who)}; break;
+    case call::terminate: {
+      const auto* process = std::get_if<std::uint32_t>(&what.who);
+      const bool lives = process != nullptr && members_.contains(*process);
+      asked = terminate_child{std::move(what.who), lives};
+      break;
+    }
     case call::restart: asked = restart_child{std::move(what.who)}; break;
     case call::remove: asked = delete_child{std::move(what.who)}; break;
     case call::list: break;
@@ -184,7 +197,7 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
     case call::await: asked = await_child{std::move(what.who)}; break;
     default: throw failure(errc::undecodable, "a supervisor's call that there is not");
   }
-  plane().call(what.supervisor, std::move(what.path), std::move(asked), std::move(answer_to), lives);
+  plane().call(what.supervisor, std::move(what.path), std::move(asked), std::move(answer_to));
 }
 
 void hub::subscribe(member& from, subscribe_reports& what) {

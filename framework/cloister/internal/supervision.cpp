@@ -41,6 +41,7 @@ result<void> check_child(const supervisor_options& options, const child_spec& c)
   if (c.significant && c.restart == permanent) return wrong("a permanent child cannot be significant");
   if (c.significant && options.auto_shutdown == no_auto_shutdown)
     return wrong("it is significant, and its supervisor has no auto_shutdown");
+  if (c.inner) return supervision::check(c.inner->options, c.inner->children);
   return {};
 }
 
@@ -56,15 +57,13 @@ result<void> supervision::check(const supervisor_options& o, const std::vector<c
   std::set<std::string> ids;
   for (const auto& c : all) {
     if (auto good = check_child(o, c); !good) return good;
-    if (c.inner)
-      if (auto good = check(c.inner->options, c.inner->children); !good) return good;
     if (!ids.insert(c.id).second) return wrong("two children have the id '" + c.id + "'");
   }
   return {};
 }
 
 supervision::supervision(environment& world, supervisor_options options, std::vector<child_spec> all)
-    : world_(world), options_(std::move(options)), deadline_(never) {
+    : world_(world), options_(std::move(options)) {
   if (simple()) {
     template_ = std::move(all.front());
     template_.id.clear();
@@ -197,8 +196,7 @@ task<supervision::step> supervision::handle_call(called call) {
   auto found = find(who);
   if (!found) {
     // Under simple_one_for_one a child that has ended is forgotten: ending it again is no mistake.
-    if (const auto* incarnation = std::get_if<std::uint32_t>(&who); simple() && !world_.lives(*incarnation))
-      world_.answer(call.answer_to, supervision_value());
+    if (simple() && !end_it->lives) world_.answer(call.answer_to, supervision_value());
     else world_.answer(call.answer_to, found.error());
     co_return step::go_on;
   }
@@ -253,8 +251,14 @@ result<supervision_value> supervision::change(change_specs what) {
   if (auto good = check(what.options, what.children); !good) return good.error();
   options_ = std::move(what.options);
   if (simple()) {
-    template_ = std::move(what.children.front());
+    const auto old = std::exchange(template_, std::move(what.children.front()));
     template_.id.clear();
+    for (auto& c : children_) {
+      if (c.spec.restart == temporary) continue;  // what it was started from is forgotten
+      const bool own = c.spec.recipe != old.recipe;
+      auto recipe = std::exchange(c.spec, template_).recipe;
+      if (own) c.spec.recipe = std::move(recipe);
+    }
     return supervision_value();
   }
   // The order is the new one; what is not named stays behind it.
@@ -279,7 +283,7 @@ task<supervision::step> supervision::child_gone(child& c, child_ended gone) {
   const auto& exit = c.last_exit = std::move(gone.exit);
   report(supervision_report::kind::ended, c, exit, std::move(gone.why));
   c.state = child_state::stopped;
-  has_no_process(c);
+  c.process.reset();
   if (c.spec.restart == permanent || (c.spec.restart == transient && !ended_normally(exit))) co_return co_await restart(c);
   const bool last = ends_with(c);
   drop_or_stop(c);
@@ -384,8 +388,11 @@ task<result<bool>> supervision::start(child& c) {
   c.state = child_state::running;
   c.process = std::move(std::get<child_started>(event).process);
   c.said = std::move(std::get<child_started>(event).said);
-  by_incarnation_[c.process->incarnation] = &c;
   if (std::exchange(c.has_run, true)) ++c.restarts;
+  if (simple()) {
+    by_incarnation_.erase(std::exchange(c.named_by, c.process->incarnation));
+    by_incarnation_[c.named_by] = &c;
+  }
   c.started_at = world_.now();
   if (c.spec.restart == temporary) {  // it is never started again
     c.spec.recipe.reset();
@@ -398,10 +405,9 @@ task<result<bool>> supervision::start(child& c) {
 // --------------------------------------------------------------------------------------------------------- ending them
 
 task<std::optional<child_ended>> supervision::await_end(std::int64_t until) {
-  deadline_ = until;
-  schedule();
   std::optional<child_ended> ended;
   for (;;) {
+    world_.wake_at(until);
     auto event = co_await inbox_.take([&](const supervision_event& e) {
       if (std::holds_alternative<time_came>(e)) return true;
       const auto* gone = std::get_if<child_ended>(&e);
@@ -412,10 +418,8 @@ task<std::optional<child_ended>> supervision::await_end(std::int64_t until) {
       ended = std::move(*gone);
       break;
     }
-    if (world_.now() >= until) break;
-    schedule();  // it was for a restart that has to wait
+    if (world_.now() >= until) break;  // else it was for a restart, which has to wait
   }
-  deadline_ = never;
   schedule();
   co_return ended;
 }
@@ -459,7 +463,7 @@ task<> supervision::end_together(const std::vector<child*>& all) {
                               : ended_normally(ended->exit) || abandoned_;
     report(expected ? supervision_report::kind::ended : supervision_report::kind::ended_otherwise, c, ended->exit, ended->why);
     c.state = child_state::stopped;
-    has_no_process(c);
+    c.process.reset();
     --left;
   }
 }
@@ -553,15 +557,10 @@ supervision::child& supervision::keep(child_spec spec) {
 
 void supervision::forget(child& c) {
   has_ended(c);
-  has_no_process(c);
   by_number_.erase(c.number);
+  by_incarnation_.erase(c.named_by);
   if (!simple()) by_id_.erase(c.spec.id);
   children_.erase(c.self);
-}
-
-void supervision::has_no_process(child& c) {
-  if (c.process) by_incarnation_.erase(c.process->incarnation);
-  c.process.reset();
 }
 
 void supervision::drop_or_stop(child& c) {
@@ -579,7 +578,7 @@ void supervision::report(supervision_report::kind what, const child& c, const ex
 }
 
 void supervision::schedule() {
-  auto next = deadline_;
+  auto next = never;
   for (const auto& [when, number] : retries_) next = std::min(next, when);
   world_.wake_at(next);
 }

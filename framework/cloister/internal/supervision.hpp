@@ -47,7 +47,7 @@ using child_name = std::variant<std::string, std::uint32_t>;
 
 // What a supervisor can be asked to do; `answer_to` is the environment's.
 struct add_child { child_spec spec; };               // simple_one_for_one: only its recipe counts, and may be none
-struct terminate_child { child_name who; };
+struct terminate_child { child_name who; bool lives = false; };  // `lives`: whoever it is, the process named is alive
 struct restart_child { child_name who; };
 struct delete_child { child_name who; };
 struct list_children {};
@@ -88,7 +88,6 @@ class supervision {
     virtual void parted(const child_spec& spec, const exit_status& exit) = 0;
     virtual void ask_to_end(std::uint64_t child) = 0;
     virtual void kill(std::uint64_t child) = 0;
-    virtual bool lives(std::uint32_t incarnation) const = 0;
     virtual std::int64_t now() const = 0;
     /// One time_came at that time or later; a new call replaces the last one. The largest: never.
     virtual void wake_at(std::int64_t when) = 0;
@@ -108,6 +107,7 @@ class supervision {
   supervision(const supervision&) = delete;
   supervision& operator=(const supervision&) = delete;
 
+  // What the environment throws, and std::bad_alloc, comes out of these; then nothing more is done.
   void begin();
   void on(supervision_event event);
   /// The number of that child's latest start, if it runs: for those who ask it something.
@@ -119,6 +119,7 @@ class supervision {
     child_spec spec;
     child_state state = child_state::stopped;
     std::optional<process_id> process;
+    std::uint32_t named_by = 0;  // under simple_one_for_one: its latest process, also while it is being restarted
     std::string said;
     unsigned restarts = 0;
     bool has_run = false;
@@ -150,7 +151,6 @@ class supervision {
   child* by_number(std::uint64_t number);
   bool too_many_restarts();
   void forget(child& c);
-  void has_no_process(child& c);
   void drop_or_stop(child& c);
   bool ends_with(const child& c) const;
   result<supervision_value> change(change_specs what);
@@ -167,11 +167,10 @@ class supervision {
   children children_;    // in the order of their start
   std::unordered_map<std::string, child*> by_id_;  // not under simple_one_for_one
   std::unordered_map<std::uint64_t, child*> by_number_;
-  std::unordered_map<std::uint32_t, child*> by_incarnation_;
+  std::unordered_map<std::uint32_t, child*> by_incarnation_;  // under simple_one_for_one
   inbox<supervision_event> inbox_;
   std::deque<std::int64_t> restarts_;  // within the period
   std::vector<std::pair<std::int64_t, std::uint64_t>> retries_;  // when, which child
-  std::int64_t deadline_ = 0;          // of the end that is awaited; the largest: none
   std::uint64_t last_number_ = 0;
   bool abandoned_ = false, killed_ = false;
   std::unordered_map<const child*, std::vector<std::uint64_t>> awaited_;  // calls to be answered at a child's end
