@@ -197,8 +197,11 @@ TEST_CASE("hanging_restart_loop: a child whose restart fails again and again can
   tickets.put(1);
   const supervisor s{here(), {.intensity = 1'000'000}};
   s.start_child({.id = "a", .ready_within = 50s}, with_ticket, tickets);
+  queue<supervision_report> reports{here()};
+  s.subscribe(reports);
   ::kill(pid_of(s, "a"), SIGKILL);
-  CHECK(soon([&] { return s.which_child("a").state == child_state::restarting; }));
+  for (int failed = 0; failed < 3;)
+    if (reports.get(50s).value().what == supervision_report::kind::start_failed) ++failed;
   CHECK(s.count_children() == child_counts{1, 0, 0, 1});
   CHECK(refused([&] { s.start_child({.id = "a"}, sleep_long); }) == errc::already_started);
   CHECK(refused([&] { s.restart_child("a"); }) == errc::restarting);
