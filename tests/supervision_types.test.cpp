@@ -124,7 +124,7 @@ TEST_CASE("do_not_save_start_parameters_for_temporary_children: what a temporary
   w.begin();
   std::vector<std::weak_ptr<const void>> recipes;
   for (int i = 0; i < 100; ++i) {
-    auto s = spec("a" + std::to_string(i), restart);
+    auto s = spec(std::to_string(i), restart);
     s.recipe = std::make_shared<int>();
     recipes.push_back(s.recipe);
     w.add(std::move(s));
