@@ -44,7 +44,7 @@ TEST_CASE("child_adm: a child's life by calls, each answer as it must be") {
   REQUIRE(w.process_of("a") == again);
 }
 
-TEST_CASE("child_adm: a temporary child that is ended by a call is forgotten; a failed restart by a call is not repeated, and loses nothing") {
+TEST_CASE("child_adm: a temporary child that is ended by a call is forgotten; a failed restart by a call is not repeated") {
   world w({}, {spec("a", temporary), spec("b")});
   w.begin();
   REQUIRE(w.call(terminate_child{"a"}));
@@ -198,7 +198,7 @@ TEST_CASE("hanging_restart_loop: while a child's restart fails again and again, 
   REQUIRE(w.log.size() == 5);
 }
 
-TEST_CASE("hanging_restart_loop_rest_for_one: the same with children behind it, which wait stopped, and one before it, which runs") {
+TEST_CASE("hanging_restart_loop_rest_for_one: the children behind one whose restart fails again and again wait, the one before it runs") {
   world w({.strategy = rest_for_one, .intensity = 8, .period = 10s}, {spec("a"), spec("b"), spec("c")});
   w.begin();
   w.slow = {"b"};
@@ -219,7 +219,7 @@ TEST_CASE("hanging_restart_loop_rest_for_one: the same with children behind it, 
   REQUIRE(w.running() == "ab");
 }
 
-TEST_CASE("hanging_restart_loop_simple: the same under simple_one_for_one, where the process that was names the child") {
+TEST_CASE("hanging_restart_loop_simple: a dynamic child whose restart fails again and again can be ended, by the process that it had") {
   world w({.strategy = simple_one_for_one, .intensity = 8, .period = 10s}, {spec("any")});
   w.begin();
   const auto process = w.add_one();

@@ -165,5 +165,6 @@ TEST_CASE("code_change_simple_map: what dynamic children are started from change
   w.add();
   w.end(first, abnormal());
   w.end(other, abnormal());
-  REQUIRE(std::vector(w.recipes.begin() + 2, w.recipes.end()) == std::vector<const void*>{after.recipe.get(), after.recipe.get(), own.recipe.get()});
+  const auto *late = after.recipe.get(), *its = own.recipe.get();
+  REQUIRE(std::vector(w.recipes.begin() + 2, w.recipes.end()) == std::vector<const void*>{late, late, its});
 }

@@ -33,7 +33,7 @@ TEST_CASE("multiple_restarts: crashes further apart than the period never exceed
   REQUIRE(w.over);
 }
 
-TEST_CASE("multiple_restarts: the restarts of just the period count, and intensity 0 allows none") {
+TEST_CASE("multiple_restarts: the restarts of just the period count, which may be for ever, and intensity 0 allows none") {
   world w({.intensity = 1, .period = 1s}, {spec("a")});
   w.begin();
   w.crash("a");
@@ -43,6 +43,13 @@ TEST_CASE("multiple_restarts: the restarts of just the period count, and intensi
   w.pass(1 * second);
   w.crash("a");
   REQUIRE(w.over);
+
+  world ever({.intensity = 1, .period = std::chrono::nanoseconds::max()}, {spec("a")});
+  ever.begin();
+  ever.crash("a");
+  ever.pass(1'000'000 * second);
+  ever.crash("a");
+  REQUIRE(ever.over);
 
   world none({.intensity = 0}, {spec("a")});
   none.begin();
@@ -97,7 +104,7 @@ TEST_CASE("one_for_all_escalation: a member that cannot start again ends the sup
   REQUIRE(w.log_from(2) == expected);
 }
 
-TEST_CASE("one_for_all_other_child_fails_restart: if a sibling fails in the restart, the restarted child is ended and all are tried again") {
+TEST_CASE("one_for_all_other_child_fails_restart: if a sibling cannot start, the restarted child is ended and all are tried again") {
   world w({.strategy = one_for_all, .intensity = 3, .period = 1h}, {spec("a"), spec("b")});
   w.begin();
   w.refuse_times["b"] = 1;
@@ -137,7 +144,7 @@ TEST_CASE("rest_for_one_escalation: a later child that cannot start again ends t
   REQUIRE(w.log_from(2) == std::vector<std::string>{"ask b", "start a", "start b", "start b", "start b", "start b", "ask a"});
 }
 
-TEST_CASE("rest_for_one_other_child_fails_restart: if a later child fails in the restart, it and what follows are tried again, the earlier stays") {
+TEST_CASE("rest_for_one_other_child_fails_restart: if a later child cannot start, it and what follows are tried again") {
   world w({.strategy = rest_for_one, .intensity = 3, .period = 1h}, {spec("a"), spec("b"), spec("c")});
   w.begin();
   w.refuse_times["b"] = 1;
@@ -160,7 +167,7 @@ TEST_CASE("simple_one_for_one: only the crashed dynamic child is replaced; the t
   REQUIRE(w.log_from(4) == std::vector<std::string>{"ask 3"});
 }
 
-TEST_CASE("simple_one_for_one_extra: the same for children that say something when they are ready") {
+TEST_CASE("simple_one_for_one_extra: what a restarted dynamic child says is in the list; the third crash ends the supervisor") {
   world w({.strategy = simple_one_for_one, .intensity = 2, .period = 1h}, {spec("any")});
   w.begin();
   w.says[""] = "extra";
@@ -201,7 +208,7 @@ TEST_CASE("simple_one_for_one_restart_ignore: a dynamic child that declines its 
   REQUIRE(w.add().process);
 }
 
-TEST_CASE("simple_one_for_one_restart_ignore: under the other strategies such a child stays known, and its siblings are started") {
+TEST_CASE("simple_one_for_one_restart_ignore: under other strategies such a child stays known, and its siblings are started") {
   const auto strategy = GENERATE(one_for_one, one_for_all, rest_for_one);
   world w({.strategy = strategy, .intensity = 2, .period = 1h}, {spec("a"), spec("b")});
   w.begin();
@@ -236,8 +243,9 @@ TEST_CASE("tree: a worker's crash stays within its supervisor; beyond its intens
   const auto logged = w.log.size();
   right.refuse = {"3"};
   right.crash("3");
-  REQUIRE(w.log_from(logged) == std::vector<std::string>{"start right/3", "start right/3", "start right/3", "ask right/4", "ask left",
-                                                         "ask left/2", "ask left/1", "start left", "start left/1", "start left/2", "start right"});
+  const std::vector<std::string> expected{"start right/3", "start right/3", "start right/3", "ask right/4",  "ask left",   "ask left/2",
+                                          "ask left/1",    "start left",    "start left/1",  "start left/2", "start right"};
+  REQUIRE(w.log_from(logged) == expected);
   REQUIRE(w.count() == child_counts{2, 2, 2, 0});
   REQUIRE(w.within("left").running() == "12");
   REQUIRE(&w.within("right") != &right);

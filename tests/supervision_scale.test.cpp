@@ -18,9 +18,7 @@ std::chrono::nanoseconds thread_time() {
 /// The shortest of three.
 template <class Body>
 std::chrono::nanoseconds time_of(Body body) {
-  auto best = std::chrono::nanoseconds::max();
-  for (int i = 0; i < 3; ++i) best = std::min(best, body());
-  return best;
+  return std::min({body(), body(), body()});
 }
 
 supervisor_options simple() { return {.strategy = simple_one_for_one, .intensity = 2, .period = 1h}; }
@@ -54,46 +52,40 @@ TEST_CASE("count_children: the list and the counts of a thousand and two thousan
   counts_children(spec("any", temporary));
 }
 
-TEST_CASE("count_children_supervisor: the same of supervisors") { counts_children(inner("any", {}, {}, temporary)); }
-
-TEST_CASE("simple_one_for_one_scale_many_temporary_children: ending ten times as many children, one by one, takes about ten times as long") {
-  const auto ending = [](int n) {
-    return time_of([n] {
-      world w(simple(), {spec("any", temporary)});
-      w.begin();
-      std::vector<std::uint32_t> all;
-      for (int i = 0; i < n; ++i) all.push_back(w.add_one());
-      const auto begun = thread_time();
-      for (const auto process : all) static_cast<void>(w.call(terminate_child{process}));
-      const auto took = thread_time() - begun;
-      REQUIRE(w.list().empty());
-      return took;
-    });
-  };
-  REQUIRE(ending(10'000) < 50 * ending(1'000));
+TEST_CASE("count_children_supervisor: the list and the counts of a thousand and two thousand dynamic supervisors agree") {
+  counts_children(inner("any", {}, {}, temporary));
 }
 
-TEST_CASE("scale_start_stop_many_children: starting and ending a hundred times as many static children takes about a hundred times as long") {
-  struct times {
-    std::chrono::nanoseconds start, stop;
+TEST_CASE("simple_one_for_one_scale_many_temporary_children: ending forty times as many, one by one, takes about forty times as long") {
+  const auto ending = [](int n) {
+    world w(simple(), {spec("any", temporary)});
+    w.begin();
+    std::vector<std::uint32_t> all;
+    for (int i = 0; i < n; ++i) all.push_back(w.add_one());
+    const auto begun = thread_time();
+    for (const auto process : all) static_cast<void>(w.call(terminate_child{process}));
+    const auto took = thread_time() - begun;
+    REQUIRE(w.list().empty());
+    return took;
   };
-  const auto both = [](int n) {
+  const auto few = time_of([&] { return ending(1'000); });
+  REQUIRE(ending(40'000) < 150 * few);
+}
+
+TEST_CASE("scale_start_stop_many_children: starting and ending a hundred times as many children takes about a hundred times as long") {
+  // OTP's bound is ten times as much, of a clock that other programs lengthen.
+  const auto whole_life = [](int n) {
     std::vector<child_spec> all;
     for (int i = 0; i < n; ++i) all.push_back(spec(std::to_string(i)));
     world w({}, std::move(all));
     w.at_once = false;
-    times t{};
-    const auto first = thread_time();
+    const auto begun = thread_time();
     w.begin();
-    t.start = thread_time() - first;
     REQUIRE(w.count().active == static_cast<std::size_t>(n));
-    const auto second_time = thread_time();
     static_cast<void>(w.call(stop_supervisor{}));
-    t.stop = thread_time() - second_time;
     REQUIRE(w.over);
-    return t;
+    return thread_time() - begun;
   };
-  const auto few = both(1'000), many = both(100'000 / harness::slowdown);
-  REQUIRE(many.start < 1000 * few.start);
-  REQUIRE(many.stop < 1000 * few.stop);
+  const auto few = time_of([&] { return whole_life(1'000); });
+  REQUIRE(whole_life(100'000) < 500 * few);
 }

@@ -106,7 +106,7 @@ TEST_CASE("sup_start_ignore_temporary_child_start_child: a temporary child that 
   REQUIRE(w.count() == child_counts{1, 1, 0, 1});
 }
 
-TEST_CASE("sup_start_ignore_temporary_child_start_child_simple: nor under simple_one_for_one") {
+TEST_CASE("sup_start_ignore_temporary_child_start_child_simple: a temporary dynamic child that declines is not kept") {
   world w({.strategy = simple_one_for_one, .intensity = 2, .period = 1h}, {spec("any", temporary)});
   w.begin();
   w.decline = {""};
@@ -117,7 +117,7 @@ TEST_CASE("sup_start_ignore_temporary_child_start_child_simple: nor under simple
   REQUIRE(w.count() == child_counts{1, 1, 0, 1});
 }
 
-TEST_CASE("sup_start_ignore_permanent_child_start_child_simple: nor a permanent one, and the supervisor still ends in order") {
+TEST_CASE("sup_start_ignore_permanent_child_start_child_simple: a permanent dynamic child that declines is not kept") {
   world w({.strategy = simple_one_for_one, .intensity = 2, .period = 1h}, {spec("any", permanent)});
   w.begin();
   w.decline = {""};
@@ -144,7 +144,7 @@ TEST_CASE("sup_start_child_returns_error: a child that fails to start is an erro
   REQUIRE(w.add(spec("b", restart)).process);
 }
 
-TEST_CASE("sup_start_child_returns_error: nor does one under simple_one_for_one") {
+TEST_CASE("sup_start_child_returns_error: a dynamic child that fails to start leaves nothing behind") {
   world w({.strategy = simple_one_for_one}, {spec("any")});
   w.begin();
   w.refuse = {""};
@@ -186,7 +186,7 @@ TEST_CASE("child_specs: each wrong part of a child's specification has its own e
           "supervisor 'in': simple_one_for_one needs exactly one specification");
 
   for (const auto restart : {permanent, transient, temporary}) {
-    for (const std::chrono::nanoseconds shutdown : {brutal_kill, std::chrono::nanoseconds(0), std::chrono::nanoseconds(1s), std::chrono::nanoseconds::max()}) {
+    for (const auto shutdown : {brutal_kill, 0ns, std::chrono::nanoseconds(1s), std::chrono::nanoseconds::max()}) {
       CHECK(wrong_child(ending_within(shutdown, spec("a", restart))) == "nothing");
       CHECK(wrong_child(ending_within(shutdown, inner("a", {}, {spec("b")}, restart))) == "nothing");
     }
@@ -208,8 +208,9 @@ TEST_CASE("child_specs_map: what may be significant depends on the restart type 
   const supervisor_options options{.name = "top", .auto_shutdown = automatic};
   REQUIRE(wrong_child(spec("a", restart), options) == "nothing");
   const auto text = wrong_child(significant(spec("a", restart)), options);
-  if (restart == permanent) REQUIRE(text == "supervisor 'top': child 'a': a permanent child cannot be significant");
-  else if (automatic == no_auto_shutdown) REQUIRE(text == "supervisor 'top': child 'a': it is significant, and its supervisor has no auto_shutdown");
+  const std::string title = "supervisor 'top': child 'a': ";
+  if (restart == permanent) REQUIRE(text == title + "a permanent child cannot be significant");
+  else if (automatic == no_auto_shutdown) REQUIRE(text == title + "it is significant, and its supervisor has no auto_shutdown");
   else REQUIRE(text == "nothing");
 }
 
@@ -217,7 +218,8 @@ TEST_CASE("sup_flags: an impossible strategy, period or auto_shutdown is refused
   REQUIRE(wrong({.name = "top", .strategy = static_cast<strategy_type>(4)}, {}) == "supervisor 'top': its strategy is none of the four");
   REQUIRE(wrong({.name = "top", .period = 0s}, {}) == "supervisor 'top': its period is not more than 0");
   REQUIRE(wrong({.name = "top", .period = -1s}, {}) == "supervisor 'top': its period is not more than 0");
-  REQUIRE(wrong({.name = "top", .auto_shutdown = static_cast<auto_shutdown_type>(3)}, {}) == "supervisor 'top': its auto_shutdown is none of the three");
+  const auto no_type = static_cast<auto_shutdown_type>(3);
+  REQUIRE(wrong({.name = "top", .auto_shutdown = no_type}, {}) == "supervisor 'top': its auto_shutdown is none of the three");
   for (const auto strategy : {one_for_one, one_for_all, rest_for_one})
     for (const auto automatic : {no_auto_shutdown, any_significant, all_significant})
       for (const unsigned intensity : {0U, 1U, 100U})

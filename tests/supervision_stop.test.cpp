@@ -53,7 +53,7 @@ TEST_CASE("sup_stop_timeout: a child that is busy beyond its time is killed, the
   REQUIRE(ended_normally(w.over.value()));
 }
 
-TEST_CASE("sup_stop_timeout_dynamic: the same under simple_one_for_one") {
+TEST_CASE("sup_stop_timeout_dynamic: a dynamic child that is busy beyond its time is killed, the polite one is asked") {
   world w({.strategy = simple_one_for_one}, {ending_within(1s, spec("any"))});
   w.begin();
   w.add();
@@ -106,7 +106,7 @@ TEST_CASE("sup_stop_race: children that end by themselves during the shutdown ke
   REQUIRE(ended_normally(w.over.value()));
 }
 
-TEST_CASE("sup_stop_race: one that ends by itself under simple_one_for_one does so, too") {
+TEST_CASE("sup_stop_race: dynamic children that end by themselves during the shutdown keep their reasons, and none is restarted") {
   const auto restart = GENERATE(permanent, transient, temporary);
   world w({.strategy = simple_one_for_one}, {spec("any", restart)});
   w.begin();

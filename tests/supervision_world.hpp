@@ -214,7 +214,10 @@ class world final : public supervision::environment {
   }
   void is_ready(std::uint64_t child, const std::string& id) {
     alive_.insert(child);
-    happens(child_started{child, {static_cast<std::uint32_t>(child), 0, id}, says[id]});
+    process_id process;
+    process.incarnation = static_cast<std::uint32_t>(child);
+    process.name = id;
+    happens(child_started{child, std::move(process), says[id]});
   }
   void happens(supervision_event event) {
     if (at_once) return machine_.on(std::move(event));

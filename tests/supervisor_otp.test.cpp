@@ -60,6 +60,26 @@ TEST_CASE("sup_start_fail: of a supervisor that cannot start nothing is left, an
   CHECK_FALSE(alive(pids.get(20s).value()));
 }
 
+TEST_CASE("child_specs: check says what is wrong, and starts nothing; what is wrong is no supervisor, also within another") {
+  const auto check = [](const supervisor_options& options, child_options first, child_options other) {
+    std::vector<child_recipe> children;
+    children.push_back(supervised(std::move(first), [] { std::abort(); }));
+    children.push_back(supervised(std::move(other), supervisor_options{}, supervised({.id = "within"}, [] { std::abort(); })));
+    return supervisor::check(options, children);
+  };
+  CHECK(check({}, {.id = "a"}, {.id = "b"}));
+  CHECK(check({}, {.id = "a"}, {.id = "a"}) == errc::invalid);
+  CHECK(check({}, {.id = "a", .shutdown = -10ms}, {.id = "b"}) == errc::invalid);
+  CHECK(check({.strategy = simple_one_for_one}, {.id = "a"}, {.id = "b"}) == errc::invalid);
+  CHECK(check({}, {.id = "a", .restart = transient, .significant = true}, {.id = "b"}) == errc::invalid);
+  CHECK(check({.auto_shutdown = any_significant}, {.id = "a", .restart = transient, .significant = true}, {.id = "b"}));
+
+  const supervisor top{here()};
+  CHECK(refused([&] { const supervisor in(top, {.id = "in"}, {.strategy = simple_one_for_one}); }) == errc::invalid);
+  CHECK(refused([&] { const supervisor in(top, {.id = "in"}, {.period = 0s}); }) == errc::invalid);
+  CHECK(top.which_children().empty());
+}
+
 TEST_CASE("sup_stop_timeout: a child that does not end in its time is killed, the polite one ends as it was asked to") {
   const bool dynamic = GENERATE(false, true);  // and sup_stop_timeout_dynamic
   queue<supervision_report> reports{here()};
@@ -68,7 +88,8 @@ TEST_CASE("sup_stop_timeout: a child that does not end in its time is killed, th
     for (;;) ::pause();
   };
   {
-    const supervisor s = dynamic ? supervisor{here(), {.strategy = simple_one_for_one}, supervised({.shutdown = 200ms, .ready_within = 50s}, busy)}
+    const supervisor_options simple{.strategy = simple_one_for_one};
+    const supervisor s = dynamic ? supervisor{here(), simple, supervised({.shutdown = 200ms, .ready_within = 50s}, busy)}
                                  : supervisor{here(), {}, supervised({.id = "polite", .shutdown = 50s}, sleep_long)};
     s.subscribe(reports);
     if (dynamic) static_cast<void>(s.start_child().process == s.start_child().process);
@@ -185,7 +206,9 @@ TEST_CASE("order_of_children: children start in the order of the list, and end i
     CHECK(soon([&] { return in.which_child("d").restarts == 1 && in.which_child("b").state == child_state::running; }));
   }
   std::string order;
-  for (const auto& r : reports_to_the_end(reports))
-    if (r.child.id.size() == 1 && (r.what == kind::started || r.what == kind::ended)) order += (r.what == kind::started ? '+' : '-') + r.child.id;
+  for (const auto& r : reports_to_the_end(reports)) {
+    const bool begins = r.what == kind::started;
+    if (r.child.id != "in" && (begins || r.what == kind::ended)) order += (begins ? '+' : '-') + r.child.id;
+  }
   CHECK(order == "+c+a+d+b-d-b+d+b-b-d-a-c");
 }

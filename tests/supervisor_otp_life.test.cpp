@@ -17,6 +17,15 @@ void worker(source<int> orders, sink<pid_t> to) {
   static_cast<void>(orders.get());
 }
 
+void supervises_worker(const node& here, source<int> commands, source<int> orders, sink<pid_t> to) {
+  const supervisor s{here, {.intensity = 5}, supervised({.id = "a"}, worker, orders, to)};
+  for (;;) {
+    static_cast<void>(commands.get());
+    s.terminate_child("a");
+    s.restart_child("a");
+  }
+}
+
 /// Is ready while there are tickets.
 void with_ticket(source<int> tickets) {
   if (!tickets.try_get()) throw std::runtime_error("no ticket");
@@ -57,8 +66,9 @@ TEST_CASE("tree: a worker's crash stays within its supervisor; beyond its intens
   queue<int> tickets{here()};
   tickets.put(1);
   const supervisor top{here(), {.strategy = one_for_all, .intensity = 4, .period = 1h}};
-  const supervisor left{top, {.id = "left"}, {.intensity = 4, .period = 1h}, supervised({.id = "1"}, sleep_long), supervised({.id = "2"}, sleep_long)};
-  const supervisor right{top, {.id = "right"}, {.intensity = 4, .period = 1h}};
+  const supervisor_options below{.intensity = 4, .period = 1h};
+  const supervisor left{top, {.id = "left"}, below, supervised({.id = "1"}, sleep_long), supervised({.id = "2"}, sleep_long)};
+  const supervisor right{top, {.id = "right"}, below};
   CHECK(top.count_children() == child_counts{2, 2, 2, 0});
   CHECK(right.count_children() == child_counts{});
   right.start_child({.id = "3", .ready_within = 50s}, with_ticket, tickets);
@@ -82,14 +92,7 @@ TEST_CASE("tree: a worker's crash stays within its supervisor; beyond its intens
 TEST_CASE("simple_global_supervisor: a supervisor in a process of its own, and its worker, come back after any end, under new pids") {
   queue<int> commands{here()}, orders{here()};
   queue<pid_t> pids{here()};
-  const supervisor top{here(), {.intensity = 5}, supervised({.id = "own", .shutdown = 50s}, [](const node& inner, source<int> from, source<int> in, sink<pid_t> to) {
-                                                    const supervisor s{inner, {.intensity = 5}, supervised({.id = "a"}, worker, in, to)};
-                                                    for (;;) {
-                                                      from.get();
-                                                      s.terminate_child("a");
-                                                      s.restart_child("a");
-                                                    }
-                                                  }, commands, orders, pids)};
+  const supervisor top{here(), {.intensity = 5}, supervised({.id = "own", .shutdown = 50s}, supervises_worker, commands, orders, pids)};
   const auto next = [&] { return pids.get(50s).value(); };
   std::set<pid_t> seen{next()};
   const auto first = pid_of(top, "own");
@@ -157,7 +160,7 @@ TEST_CASE("child_adm_simple: a process that is no child of it is not found, and 
   CHECK(alive(second.pid));
 }
 
-TEST_CASE("child_adm_simple: nor is it if the call has to wait while others ask") {
+TEST_CASE("child_adm_simple: a process that is no child of it is not found when the call has to wait while others ask, either") {
   const supervisor top{here()};
   const supervisor s{top, {.id = "in"}, {.strategy = simple_one_for_one}, supervised({.shutdown = 200ms, .ready_within = 50s}, [] {
                        this_process::ready();
@@ -212,10 +215,11 @@ TEST_CASE("hanging_restart_loop: a child whose restart fails again and again can
   CHECK(s.restart_child("a").process);
 }
 
-TEST_CASE("hanging_restart_loop_simple: so can dynamic children, by the processes that they had") {
+TEST_CASE("hanging_restart_loop_simple: dynamic children whose restarts fail again and again can be ended, by processes that they had") {
   // and count_restarting_children
   queue<int> tickets{here()};
-  const supervisor s{here(), {.strategy = simple_one_for_one, .intensity = 1'000'000}, supervised({.ready_within = 50s}, with_ticket, tickets)};
+  const supervisor_options options{.strategy = simple_one_for_one, .intensity = 1'000'000};
+  const supervisor s{here(), options, supervised({.ready_within = 50s}, with_ticket, tickets)};
   std::vector<process_id> all;
   for (int i = 0; i < 3; ++i) {
     tickets.put(1);
@@ -238,7 +242,8 @@ TEST_CASE("significant_transient: the normal end of a significant child ends its
   queue<pid_t> pids{here()};
   const supervisor s{here(), {.intensity = 5, .auto_shutdown = automatic},
                      supervised({.id = "a", .restart = transient, .significant = true}, worker, a, pids),
-                     supervised({.id = "b", .restart = transient, .significant = true}, worker, b, pids), supervised({.id = "c"}, sleep_long)};
+                     supervised({.id = "b", .restart = transient, .significant = true}, worker, b, pids),
+                     supervised({.id = "c"}, sleep_long)};
   const auto c = pid_of(s, "c"), old = pid_of(s, "a");
   ::kill(old, SIGKILL);
   CHECK(soon([&] { return s.which_child("a").restarts == 1 && s.which_child("a").state == child_state::running; }));
