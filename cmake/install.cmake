@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/cloister)
 
-install(TARGETS cloister_framework cloister_actors EXPORT cloisterTargets FILE_SET HEADERS)
+install(TARGETS cloister_framework cloister_caf cloister_actors EXPORT cloisterTargets FILE_SET HEADERS)
 install(EXPORT cloisterTargets NAMESPACE cloister:: DESTINATION ${config_dir})
 
 configure_package_config_file(cmake/cloisterConfig.cmake.in cloisterConfig.cmake INSTALL_DESTINATION ${config_dir})

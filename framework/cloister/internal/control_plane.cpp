@@ -3,7 +3,7 @@
 #include <cloister/internal/control_plane.hpp>
 
 #include <cloister/deadline.hpp>
-#include <cloister/internal/caf_bridge.hpp>
+#include <cloister/detail/caf_bridge.hpp>
 #include <cloister/internal/control.hpp>
 #include <cloister/log.hpp>
 
@@ -16,6 +16,7 @@
 namespace cloister::internal {
 namespace {
 
+namespace caf_bridge = detail::caf_bridge;
 using caf_bridge::note;
 
 // Where the answer to a call goes, or, if it is await_child, how the child ended. A call that nobody answers came too late.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The one place that knows which CAF this is. Written for 0.17.6, the version that Debian and Ubuntu have; what 1.x spells otherwise has its
-// other spelling here. Everything that crosses CAF is a `note`: CAF delivers it, and looks at nothing inside. Never part of a public header.
+// other spelling here. Everything that the control plane sends is a `note`: CAF delivers it, and looks at nothing inside. Public only through caf.hpp.
 #pragma once
 
 #include <cloister/error.hpp>
@@ -9,23 +9,26 @@
 #include <caf/all.hpp>
 
 #include <chrono>
+#include <cstddef>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
 
-namespace cloister::internal::caf_bridge {
+namespace cloister::detail::caf_bridge {
 
 /// One message between actors of the control plane, which all live in one process.
 struct note {
   std::shared_ptr<void> content;
 };
 
-}  // namespace cloister::internal::caf_bridge
+}  // namespace cloister::detail::caf_bridge
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(cloister::internal::caf_bridge::note)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(cloister::detail::caf_bridge::note)
 
-namespace cloister::internal::caf_bridge {
+namespace cloister::detail::caf_bridge {
 
 using actor = caf::actor;
 using event_actor = caf::event_based_actor;
@@ -77,4 +80,28 @@ inline void end(const actor& who, const exit_status& exit, const std::string& wh
   caf::anon_send(who, caf::exit_msg{who.address(), to_reason(exit, why)});
 }
 
-}  // namespace cloister::internal::caf_bridge
+/// Requests from a thread that is no actor, of which several may be under way.
+class requester {
+ public:
+  explicit requester(caf::actor_system& system) : self_(system) {}
+  template <class T>
+  void request(const actor& to, T message) {
+    unanswered_.push_back(self_->request(to, caf::infinite, std::move(message)));
+  }
+  std::size_t unanswered() const noexcept { return unanswered_.size(); }
+  /// Waits for the answer to the oldest request, whatever it is. Its text, if it is an error.
+  std::optional<std::string> await_oldest() {
+    std::optional<std::string> wrong;
+    unanswered_.front().receive([] {}, [&](const caf::error& e) {
+      if (e != caf::sec::unexpected_response) wrong = caf::to_string(e);  // it is: a value that nobody looks at
+    });
+    unanswered_.pop_front();
+    return wrong;
+  }
+
+ private:
+  caf::scoped_actor self_;
+  std::deque<decltype(std::declval<caf::scoped_actor&>()->request(std::declval<const actor&>(), caf::infinite, 0))> unanswered_;
+};
+
+}  // namespace cloister::detail::caf_bridge
