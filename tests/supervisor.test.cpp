@@ -133,6 +133,13 @@ TEST_CASE("impossible flags and specifications are an error each") {
   CHECK(refused({}, {.id = "a", .restart = transient, .significant = true}).find("no auto_shutdown") != std::string::npos);
 }
 
+TEST_CASE("what is said of a specification without starting it is what its start would say, also of a supervisor within") {
+  const auto wrong = [] { return detail::collect(supervised({.id = "inner", .ready_within = 1s}, supervisor_options{})); };
+  const auto said = supervisor::check({.name = "top"}, wrong());
+  REQUIRE(said == errc::invalid);
+  CHECK_THROWS_WITH((supervisor{here(), {.name = "top"}, wrong()}), said.error().text());
+}
+
 TEST_CASE("a supervisor within another is restarted as it was made, and its object finds it again") {
   const supervisor top{here(), {.name = "top", .intensity = 5}};
   const supervisor inner{top, {.id = "inner"}, {.intensity = 0}, supervised({.id = "a"}, sleep_long)};

@@ -45,6 +45,8 @@ struct supervisor::state {
     const int channel = theirs.get();
     send_request(membership::require().control(), call, {&channel, 1});
   }
+  /// What the rules say about, without what processes run.
+  static std::vector<child_spec> specs_of(const std::vector<child_recipe>& children);
   /// Tells the hub of `children` and what is within them, for the call that follows. If it cannot, the hub forgets them.
   void declare(std::span<const child_recipe> children) const;
   /// One, within the `within`th supervisor that was declared; `declared` counts these.
@@ -72,19 +74,21 @@ child_recipe supervised(child_options options, supervisor_options inner, std::ve
 
 namespace {
 
-child_spec spec_of(const child_options& o, bool is_supervisor) {
-  child_spec spec;
-  spec.id = o.id;
-  spec.restart = o.restart;
-  spec.significant = o.significant;
-  spec.shutdown_ns = o.shutdown.value_or(is_supervisor ? std::chrono::nanoseconds::max() : std::chrono::seconds(5)).count();
-  spec.delay = o.delay;
-  spec.ready_ns = o.ready_within.count();
-  spec.progress_ns = o.progress_within.count();
-  return spec;
+child_terms terms_of(const child_options& o, bool is_supervisor) {
+  const auto shutdown = o.shutdown.value_or(is_supervisor ? std::chrono::nanoseconds::max() : std::chrono::seconds(5));
+  return {o.id, o.restart, o.significant, shutdown.count(), o.delay, o.ready_within.count(), o.progress_within.count()};
 }
 
 }  // namespace
+
+std::vector<child_spec> supervisor::state::specs_of(const std::vector<child_recipe>& children) {
+  std::vector<child_spec> specs;
+  for (const auto& c : children) {
+    auto& spec = specs.emplace_back(child_spec{terms_of(c.options_, !c.request_), nullptr, nullptr});
+    if (!c.request_) spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{c.inner_, specs_of(c.children_)});
+  }
+  return specs;
+}
 
 void supervisor::state::declare(std::span<const child_recipe> children) const {
   std::uint32_t declared = 0;
@@ -98,8 +102,7 @@ void supervisor::state::declare(std::span<const child_recipe> children) const {
 
 void supervisor::state::declare(const child_recipe& what, std::uint32_t within, std::uint32_t& declared) const {
   const auto& control = membership::require().control();
-  const auto spec = spec_of(what.options_, !what.request_);
-  declare_child d{root, within, {spec.id, spec.restart, spec.significant, spec.shutdown_ns, spec.delay, spec.ready_ns, spec.progress_ns, what.inner_}};
+  declare_child d{root, within, {terms_of(what.options_, !what.request_), what.inner_}};
   if (!what.request_) {
     send_request(control, d);
     const auto number = ++declared;
@@ -167,13 +170,7 @@ supervisor::~supervisor() {
 }
 
 result<void> supervisor::check(const supervisor_options& options, const std::vector<child_recipe>& children) {
-  std::vector<child_spec> specs;
-  for (const auto& c : children) {
-    if (!c.request_)
-      if (auto good = check(c.inner_, c.children_); !good) return good;
-    specs.push_back(spec_of(c.options_, !c.request_));
-  }
-  return supervision::check(options, specs);
+  return supervision::check(options, state::specs_of(children));
 }
 
 child_info supervisor::start_child(child_recipe what) const {

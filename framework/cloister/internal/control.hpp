@@ -131,12 +131,7 @@ struct say_ready {
 struct show_progress {};
 /// A child of a supervisor: a process (descriptors beside it: the block's own), or a supervisor.
 struct child_declaration {
-  std::string id;
-  restart_type restart = permanent;
-  bool significant = false;
-  std::int64_t shutdown_ns = 0;
-  back_off delay;
-  std::int64_t ready_ns = 0, progress_ns = 0;
+  child_terms terms;
   std::variant<detail::start_block, supervisor_options> what;
 };
 /// A supervisor of the sender's, numbered like its objects: first this, with descriptor 0 for its exit channel; then its children, in order;

@@ -82,14 +82,7 @@ void hub::make(member& from, make_supervisor& what, owned_fd exit_channel) {
 }
 
 result<child_spec> hub::spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds, bool truncated) {
-  child_spec spec;
-  spec.id = std::move(child.id);
-  spec.restart = child.restart;
-  spec.significant = child.significant;
-  spec.shutdown_ns = child.shutdown_ns;
-  spec.delay = child.delay;
-  spec.ready_ns = child.ready_ns;
-  spec.progress_ns = child.progress_ns;
+  child_spec spec{std::move(child.terms), nullptr, nullptr};
   if (auto* options = std::get_if<supervisor_options>(&child.what)) {
     spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{std::move(*options), {}});
     return spec;

@@ -26,14 +26,17 @@ namespace cloister::internal {
 
 struct supervisor_spec;
 
-/// What a child is made from: a supervisor, or what the environment knows how to start.
-struct child_spec {
+/// How a child is treated.
+struct child_terms {
   std::string id;
   restart_type restart = permanent;
   bool significant = false;
   std::int64_t shutdown_ns = 5'000'000'000;  // brutal_kill is negative; the largest: for ever
   back_off delay;
   std::int64_t ready_ns = 0, progress_ns = 0;  // 0: it is ready when it runs; need not show progress
+};
+/// And what it is made from: a supervisor, or what the environment knows how to start.
+struct child_spec : child_terms {
   std::shared_ptr<const void> recipe;
   std::shared_ptr<const supervisor_spec> inner;
 };
