@@ -88,12 +88,6 @@ actor_state state_of(attachment& mailbox) {
 
 // ---- handlers -------------------------------------------------------------------------------------------------------
 
-std::uint64_t message_key(const char* type_name) noexcept {  // FNV-1a
-  std::uint64_t h = 0xcbf29ce484222325u;
-  for (; *type_name != '\0'; ++type_name) h = (h ^ static_cast<unsigned char>(*type_name)) * 0x100000001b3u;
-  return h;
-}
-
 void handler_table::add(handler h) {
   const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), h.key, [](const handler& a, std::uint64_t key) { return a.key < key; });
   if (at != sorted_.end() && at->key == h.key) {

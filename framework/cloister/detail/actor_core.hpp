@@ -45,8 +45,13 @@ struct handler {
   void (*run)(void* actor, actor_core& core, letter& l) = nullptr;
   bool reads_once = false;  // a tell's bytes may lie in shared memory
 };
-/// The number of a message type, from its name; and the handlers that a program has for one type of actor.
-std::uint64_t message_key(const char* type_name) noexcept;
+/// The number of a type, from its name (FNV-1a).
+constexpr std::uint64_t number_of_name(std::string_view name) noexcept {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return h;
+}
+/// The handlers that a program has for one type of actor.
 class handler_table {
  public:
   void add(handler h);

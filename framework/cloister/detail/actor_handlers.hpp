@@ -57,7 +57,7 @@ handler_table& handlers_of() {
 
 template <class M>
 std::uint64_t key_of() {
-  static const std::uint64_t key = message_key(typeid(M).name());
+  static const std::uint64_t key = number_of_name(typeid(M).name());
   return key;
 }
 
@@ -109,11 +109,7 @@ std::uint64_t enter_handler() {
 /// Names an actor's interface: the text of its type.
 template <class T>
 constexpr std::uint64_t interface_of() {
-  std::string_view text = __PRETTY_FUNCTION__;
-  if (const auto at = text.find("T = "); at != text.npos) text.remove_prefix(at + 4);
-  std::uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : text.substr(0, text.find_first_of(";]"))) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return h;
+  return number_of_name(type_name<T>);
 }
 
 }  // namespace detail
