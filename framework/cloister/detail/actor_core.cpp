@@ -11,12 +11,9 @@
 #include <cloister/this_process.hpp>
 
 #include <csignal>
-#include <cxxabi.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
-#include <typeinfo>
 
 namespace cloister::detail {
 
@@ -100,24 +97,6 @@ void handler_table::add(handler h) {
 const handler* handler_table::find(std::uint64_t key) const noexcept {
   const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), key, [](const handler& a, std::uint64_t k) { return a.key < k; });
   return at == sorted_.end() || at->key != key || at->run == nullptr ? nullptr : &*at;
-}
-
-exception_words words_of_current_exception() {
-  const auto named = [](const char* mangled) {
-    int status = 0;
-    char* text = abi::__cxa_demangle(mangled, nullptr, nullptr, &status);
-    std::string name = status == 0 ? text : mangled;
-    std::free(text);
-    return name;
-  };
-  try {
-    throw;
-  } catch (const failure& f) { return {"cloister::failure", f.what()}; } catch (const std::exception& e) {
-    return {named(typeid(e).name()), e.what()};
-  } catch (...) {
-    const auto* type = abi::__cxa_current_exception_type();
-    return {type != nullptr ? named(type->name()) : "unknown exception", ""};
-  }
 }
 
 // ---- the actor ------------------------------------------------------------------------------------------------------

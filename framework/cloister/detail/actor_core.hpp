@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cloister/deadline.hpp>
+#include <cloister/detail/exception_words.hpp>
 #include <cloister/detail/letter.hpp>
 #include <cloister/detail/mailbox.hpp>
 #include <cloister/error.hpp>
@@ -83,12 +84,6 @@ class pending_reply {
   /// The actor ends: nothing of its code runs any more.
   virtual void abandoned() noexcept = 0;
 };
-
-/// What the exception that is being handled is called, and says.
-struct exception_words {
-  std::string type, text;
-};
-exception_words words_of_current_exception();
 
 class actor_core {
  public:

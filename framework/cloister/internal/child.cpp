@@ -3,6 +3,7 @@
 #include <cloister/internal/child.hpp>
 
 #include <cloister/detail/body.hpp>
+#include <cloister/detail/exception_words.hpp>
 #include <cloister/detail/membership.hpp>
 #include <cloister/detail/stop.hpp>
 #include <cloister/internal/control.hpp>
@@ -11,14 +12,12 @@
 #include <cloister/log.hpp>
 #include <cloister/node.hpp>
 
-#include <cxxabi.h>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <typeinfo>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -61,14 +60,6 @@ namespace {
 
 void on_terminate(int) noexcept { detail::request_stop(errc::stopping); }
 void on_interrupt(int) noexcept {}  // a handler, not SIG_IGN: it does not survive an exec in this process
-
-std::string demangled(const char* name) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-  std::string result = status == 0 ? text : name;
-  std::free(text);
-  return result;
-}
 
 void apply_limits(const detail::start_block& block) noexcept {
   const auto set = [](auto what, std::uint64_t value) {
@@ -231,19 +222,17 @@ void run_and_exit(const std::function<void()>& body) noexcept {
   auto& self = *membership::current();
   int code = 0;
   bool stopped = false;
-  const auto report = [&](const std::string& type, const std::string& text) {
+  const auto report = [&] {
+    const auto words = detail::words_of_current_exception();
     code = 1;
-    self.report_exception(type, text);
+    self.report_exception(words.type, words.text);
   };
   try {
     body();
   } catch (const failure& f) {
     stopped = f.code() == errc::stopping && detail::stop_requested();
-    if (!stopped) report("cloister::failure", f.what());
-  } catch (const std::exception& e) { report(demangled(typeid(e).name()), e.what()); } catch (...) {
-    const auto* type = abi::__cxa_current_exception_type();
-    report(type != nullptr ? demangled(type->name()) : "unknown exception", "");
-  }
+    if (!stopped) report();
+  } catch (...) { report(); }
   self.end_children();
   flush_everything();
 #ifdef CLOISTER_ASAN
