@@ -86,6 +86,10 @@ void hub::join() {
 
 void hub::interrupt() noexcept {
   interrupted_.store(true);
+  wake();
+}
+
+void hub::wake() const noexcept {
   const std::uint64_t one = 1;
   static_cast<void>(!::write(wake_.get(), &one, sizeof one));
 }

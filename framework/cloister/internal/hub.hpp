@@ -193,6 +193,7 @@ class hub final : private control_plane::host {
   void supervisor_ended(std::uint64_t root) override;
   /// Has the hub's thread do something. Any thread.
   void post(std::function<void(hub&)> what);
+  void wake() const noexcept;
   void do_posted();
   void drop_posted();
 
@@ -203,6 +204,7 @@ class hub final : private control_plane::host {
   void monitor_it(const member& from, const monitor_actor& what);
   void bury(const member& from, bury_letter& what);
   void publish(const dead_letter& letter);
+  void publish(std::vector<subscriber>& to, const std::function<std::vector<std::byte>(std::uint64_t missed)>& write);
   void tell_dead_letters();
 
   // hub_strays.cpp

@@ -43,10 +43,7 @@ void hub::bury(const member& from, bury_letter& what) {
 }
 
 void hub::publish(const dead_letter& letter) {
-  std::erase_if(dead_letters_, [&](const subscriber& to) {
-    const auto done = objects_.deliver(to.queue, encode(letter));
-    return done == errc::gone || done == errc::closed;
-  });
+  publish(dead_letters_, [&](std::uint64_t) { return encode(letter); });
 }
 
 void hub::tell_dead_letters() {

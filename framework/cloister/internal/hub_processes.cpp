@@ -5,7 +5,6 @@
 #include <cloister/deadline.hpp>
 #include <cloister/internal/child.hpp>
 #include <cloister/log.hpp>
-#include <cloister/monitor.hpp>
 #include <cloister/place.hpp>
 
 #include <algorithm>
@@ -16,7 +15,6 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>

@@ -6,9 +6,6 @@
 #include <csignal>
 #include <utility>
 
-#include <fcntl.h>
-#include <sys/eventfd.h>
-
 namespace cloister::internal {
 
 // What a child is started from, again and again. It holds the child's objects as a process does, in the child's roles, so that a pipe's end stays
@@ -37,8 +34,7 @@ void hub::post(std::function<void(hub&)> what) {
     const std::scoped_lock guard(posted_mutex_);
     posted_.push_back(std::move(what));
   }
-  const std::uint64_t one = 1;
-  static_cast<void>(!::write(wake_.get(), &one, sizeof one));
+  wake();
 }
 
 void hub::do_posted() {
@@ -249,12 +245,19 @@ void hub::report(std::uint64_t root, supervision_report what) {
   post([root, what = std::move(what)](hub& h) mutable {
     const auto s = h.supervisors_.find(root);
     if (s == h.supervisors_.end()) return;
-    std::erase_if(s->second.subscribers, [&](subscriber& to) {
-      what.missed = to.missed;
-      const auto done = h.objects_.deliver(to.queue, encode(what));
-      to.missed = done ? 0 : to.missed + 1;
-      return done == errc::gone || done == errc::closed;
+    h.publish(s->second.subscribers, [&](std::uint64_t missed) {
+      what.missed = missed;
+      return encode(what);
     });
+  });
+}
+
+// Whoever has closed its queue, or has none any more, is forgotten.
+void hub::publish(std::vector<subscriber>& to, const std::function<std::vector<std::byte>(std::uint64_t missed)>& write) {
+  std::erase_if(to, [&](subscriber& s) {
+    const auto done = objects_.deliver(s.queue, write(s.missed));
+    s.missed = done ? 0 : s.missed + 1;
+    return done == errc::gone || done == errc::closed;
   });
 }
 

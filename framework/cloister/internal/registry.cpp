@@ -208,7 +208,7 @@ void registry::bury(std::span<const dead_process> dead) {
       auto* r = find(object);
       if (r == nullptr || !r->holders.contains(d.incarnation)) continue;
       // A role whose owner left by itself is closed; one whose owner was killed or failed is down.
-      const bool was_actor = (r->options & actor_mailbox) != 0 && r->holders.at(d.incarnation).roles[detail::source_role - 1];
+      const bool was_actor = (r->options & actor_mailbox) != 0 && r->has_role(d.incarnation, detail::source_role);
       if (was_actor) r->last_exit = d.exit;
       forget_holder(*r, d.incarnation, d.exit.success() ? nullptr : &d.exit);
       if (was_actor) actor_ended(*r);

@@ -11,8 +11,7 @@ void registry::introduce(std::uint32_t by, const struct introduce& what) {
   auto* mailbox = find(what.mailbox);
   const auto* lane = find(what.lane);
   if (mailbox == nullptr || lane == nullptr || !lane->queue || !mailbox->holders.contains(by) || (mailbox->options & actor_mailbox) == 0) return;
-  const auto holds = lane->holders.find(by);
-  if (holds == lane->holders.end() || !holds->second.roles[detail::source_role - 1]) return;
+  if (!lane->has_role(by, detail::source_role)) return;
   auto& all = mailbox->askers;
   if (std::find(all.begin(), all.end(), what.lane) == all.end()) {
     std::erase_if(all, [this](std::uint64_t id) {
@@ -27,11 +26,7 @@ void registry::introduce(std::uint32_t by, const struct introduce& what) {
 result<registry::redemption> registry::lane(std::uint32_t by, const get_lane& what) {
   const auto* mailbox = find(what.mailbox);
   const auto* lane = find(what.lane);
-  const auto takes = [&] {
-    const auto h = mailbox->holders.find(by);
-    return h != mailbox->holders.end() && h->second.roles[detail::source_role - 1];
-  };
-  if (mailbox == nullptr || lane == nullptr || !takes() ||
+  if (mailbox == nullptr || lane == nullptr || !mailbox->has_role(by, detail::source_role) ||
       std::find(mailbox->askers.begin(), mailbox->askers.end(), what.lane) == mailbox->askers.end())
     return {errc::gone, "reply: whoever asked has ended"};
   redemption r{{what.lane, detail::no_role}, lane->memory_copy()};

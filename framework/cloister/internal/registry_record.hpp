@@ -23,6 +23,10 @@ struct registry::record {
   bool marked = false;
 
   owned_fd memory_copy() const;
+  bool has_role(std::uint32_t who, unsigned role) const {
+    const auto h = holders.find(who);
+    return h != holders.end() && h->second.roles[role - 1];
+  }
   static void ring_bell(void* eventfd) noexcept;
 };
 
