@@ -106,8 +106,7 @@ TEST_CASE("sup_start_ignore_temporary_child_start_child: a temporary child that 
   REQUIRE(w.count() == child_counts{1, 1, 0, 1});
 }
 
-TEST_CASE("sup_start_ignore_temporary_child_start_child_simple: a temporary dynamic child that declines is not kept") {
-  world w({.strategy = simple_one_for_one, .intensity = 2, .period = 1h}, {spec("any", temporary)});
+static void expect_declining_child_is_not_kept(world& w) {
   w.begin();
   w.decline = {""};
   REQUIRE_FALSE(w.add().process);
@@ -117,15 +116,14 @@ TEST_CASE("sup_start_ignore_temporary_child_start_child_simple: a temporary dyna
   REQUIRE(w.count() == child_counts{1, 1, 0, 1});
 }
 
+TEST_CASE("sup_start_ignore_temporary_child_start_child_simple: a temporary dynamic child that declines is not kept") {
+  world w({.strategy = simple_one_for_one, .intensity = 2, .period = 1h}, {spec("any", temporary)});
+  expect_declining_child_is_not_kept(w);
+}
+
 TEST_CASE("sup_start_ignore_permanent_child_start_child_simple: a permanent dynamic child that declines is not kept") {
   world w({.strategy = simple_one_for_one, .intensity = 2, .period = 1h}, {spec("any", permanent)});
-  w.begin();
-  w.decline = {""};
-  REQUIRE_FALSE(w.add().process);
-  w.decline.clear();
-  REQUIRE(w.add().process);
-  REQUIRE(w.list().size() == 1);
-  REQUIRE(w.count() == child_counts{1, 1, 0, 1});
+  expect_declining_child_is_not_kept(w);
   REQUIRE(w.call(stop_supervisor{}));
   REQUIRE(w.log == std::vector<std::string>{"start 1", "start 2", "ask 2"});
   REQUIRE(ended_normally(w.over.value()));

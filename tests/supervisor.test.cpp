@@ -1,37 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Supervisors over real processes.
-#include "process_support.hpp"
+#include "supervisor_support.hpp"
 
 #include <cloister/supervisor.hpp>
+#include <cloister/testing.hpp>
 
 #include <atomic>
 #include <csignal>
 
 using namespace cloister;
 using namespace support;
-
-namespace {
-
-pid_t pid_of(const supervisor& s, const std::string& id) { return s.which_child(id).process.value().pid; }
-
-// Within a supervisor that may itself be away for a moment.
-bool restarted_within(const supervisor& s, const std::string& id, pid_t old) {
-  return harness::eventually([&] {
-    try {
-      const auto c = s.which_child(id);
-      return c.state == child_state::running && c.process->pid != old;
-    } catch (const failure&) { return false; }
-  });
-}
-
-bool restarted(const supervisor& s, const std::string& id, pid_t old) {
-  return harness::eventually([&] {
-    const auto c = s.which_child(id);
-    return c.state == child_state::running && c.process->pid != old;
-  });
-}
-
-}  // namespace
 
 TEST_CASE("a supervisor starts its children in order and ends them when it is destroyed") {
   queue<std::string> said{here()};
@@ -70,11 +48,10 @@ TEST_CASE("a killed child is started again with the same handles, and its leased
 TEST_CASE("one_for_all restarts the others too; a child that fails too often ends its supervisor") {
   const supervisor s{here(), {.strategy = one_for_all, .intensity = 1, .period = 1h}, supervised({.id = "a"}, sleep_long),
                      supervised({.id = "b"}, sleep_long)};
-  const auto a = pid_of(s, "a"), b = pid_of(s, "b");
-  ::kill(a, SIGKILL);
-  CHECK(restarted(s, "a", a));
-  CHECK(restarted(s, "b", b));
-  ::kill(pid_of(s, "a"), SIGKILL);
+  const auto b = s.which_child("b").process.value();
+  CHECK(testing::replaced(s, "a", testing::kill_child(s, "a")));
+  CHECK(testing::replaced(s, "b", b));
+  testing::kill_child(s, "a");
   const auto exit = s.join(20s);
   REQUIRE(exit);
   CHECK(ended_normally(*exit));
@@ -85,12 +62,6 @@ TEST_CASE("one_for_all restarts the others too; a child that fails too often end
 TEST_CASE("children are added, ended, started again and forgotten at run time") {
   const supervisor s{here()};
   CHECK(s.start_child({.id = "a"}, sleep_long).state == child_state::running);
-  const auto refused = [](auto call) {
-    try {
-      call();
-    } catch (const failure& f) { return f.code(); }
-    return errc::timed_out;
-  };
   CHECK(refused([&] { s.start_child({.id = "a"}, sleep_long); }) == errc::already_started);
   CHECK(refused([&] { s.restart_child("a"); }) == errc::running);
   CHECK(refused([&] { s.delete_child("a"); }) == errc::running);
@@ -147,9 +118,8 @@ TEST_CASE("a supervisor within another is restarted as it was made, and its obje
   inner.start_child({.id = "b"}, sleep_long);
   CHECK(inner.count_children() == child_counts{2, 2, 0, 2});
   CHECK(top.count_children() == child_counts{1, 1, 1, 0});
-  const auto a = pid_of(inner, "a"), b = pid_of(inner, "b");
-  ::kill(a, SIGKILL);
-  CHECK(restarted_within(inner, "a", a));
+  const auto b = pid_of(inner, "b");
+  CHECK(testing::replaced(inner, "a", testing::kill_child(inner, "a")));
   CHECK_FALSE(alive(b));
   CHECK(inner.count_children() == child_counts{1, 1, 0, 1});
   CHECK(supervisor::find(top, "inner").which_child("a").process == inner.which_child("a").process);
@@ -286,7 +256,7 @@ TEST_CASE("a supervisor in a process of its own takes its children along, and bo
                                                     s.join();
                                                   }, pids)};
   const auto first = pids.get(20s).value();
-  ::kill(pid_of(top, "own"), SIGKILL);
+  testing::kill_child(top, "own");
   const auto second = pids.get(20s).value();
   CHECK(first != second);
   CHECK(harness::eventually([&] { return !alive(first); }));
@@ -310,7 +280,7 @@ TEST_CASE("a restarted child takes over its predecessor's end of a pipe, with wh
   s.restart_child("echo");
   mine.send(5);
   CHECK(mine.recv(20s).value() == 5);
-  ::kill(pid_of(s, "echo"), SIGTERM);
+  testing::kill_child(s, "echo", SIGTERM);
   const auto down = mine.recv(20s);
   REQUIRE(down == errc::peer_down);
   CHECK(down.error().exit()->signal() == SIGTERM);

@@ -202,7 +202,7 @@ TEST_CASE("order_of_children: children start in the order of the list, and end i
     const supervisor s{here()};
     s.subscribe(reports);
     const supervisor in{s, {.id = "in"}, {.strategy = rest_for_one}, std::move(children)};
-    ::kill(pid_of(in, "d"), SIGKILL);
+    testing::kill_child(in, "d");
     CHECK(soon([&] { return in.which_child("d").restarts == 1 && in.which_child("b").state == child_state::running; }));
   }
   std::string order;

@@ -191,7 +191,7 @@ TEST_CASE("extra_return: what a child says is that of its latest start") {
   s.terminate_child("a");
   CHECK(s.which_child("a").said.empty());
   CHECK(s.restart_child("a").said == "number 2");
-  ::kill(pid_of(s, "a"), SIGKILL);
+  testing::kill_child(s, "a");
   CHECK(soon([&] { return s.which_child("a").said == "number 3"; }));
 }
 
@@ -202,7 +202,7 @@ TEST_CASE("hanging_restart_loop: a child whose restart fails again and again can
   s.start_child({.id = "a", .ready_within = 50s}, with_ticket, tickets);
   queue<supervision_report> reports{here()};
   s.subscribe(reports);
-  ::kill(pid_of(s, "a"), SIGKILL);
+  testing::kill_child(s, "a");
   for (int failed = 0; failed < 3;)
     if (reports.get(50s).value().what == supervision_report::kind::start_failed) ++failed;
   CHECK(s.count_children() == child_counts{1, 0, 0, 1});

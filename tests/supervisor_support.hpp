@@ -5,9 +5,11 @@
 #include "process_support.hpp"
 
 #include <cloister/supervisor.hpp>
+#include <cloister/testing.hpp>
 
 #include <algorithm>
 #include <csignal>
+#include <functional>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -28,15 +30,8 @@ errc refused(Call call) {
   return errc::timed_out;
 }
 
-/// Within a supervisor that may be away for a moment.
-template <class Condition>
-bool soon(Condition holds) {
-  return harness::eventually([&] {
-    try {
-      return holds();
-    } catch (const std::exception&) { return false; }
-  }, 30s);
-}
+/// Waits until it holds; of supervisors that may be away for a moment.
+inline bool soon(const std::function<bool()>& holds) { return testing::eventually(holds, 30s); }
 
 /// All reports until the supervisor has stopped.
 inline std::vector<supervision_report> reports_to_the_end(const queue<supervision_report>& from) {

@@ -54,7 +54,7 @@ bool eventually(const std::function<bool()>& condition, deadline until) {
   for (auto pause = 1ms;; pause = std::min(2 * pause, 50ms)) {
     try {
       if (condition()) return true;
-    } catch (const failure&) {}
+    } catch (const std::exception&) {}
     if (until.has_passed()) return false;
     std::this_thread::sleep_for(pause);
   }

@@ -44,7 +44,8 @@ process_id kill_child(const supervisor& s, std::size_t n, int signal = SIGKILL);
 inline process_id stop_child(const supervisor& s, const std::string& id) { return kill_child(s, id, SIGSTOP); }
 inline process_id continue_child(const supervisor& s, const std::string& id) { return kill_child(s, id, SIGCONT); }
 
-/// Waits until `condition()` is true; false if it does not become so in time. A condition that throws `failure` is not true.
+/// Waits until `condition()` is true; false if it does not become so in time. A condition that throws a std::exception
+/// is not true.
 bool eventually(const std::function<bool()>& condition, deadline until = patience);
 /// Waits until each child of `s`, and of the supervisors within it, is running, except those that are not to be (transient or temporary ones that
 /// have ended normally are no loss).

@@ -8,6 +8,7 @@
 #include <cloister/internal/registry_options.hpp>
 #include <cloister/log.hpp>
 #include <cloister/node.hpp>
+#include <cloister/queue.hpp>
 #include <cloister/this_process.hpp>
 
 #include <csignal>
@@ -30,15 +31,6 @@ struct reading {
   reading(attachment& mailbox, std::span<const std::byte> bytes) : handles(mailbox), in(bytes, &handles), head(read_head(in)) {}
 };
 
-object_handle make_lane(std::uint64_t fingerprint, std::uint32_t options, const std::string& name) {
-  auto& here = membership::require();
-  slots_options o;
-  o.id = here.next_object_id();
-  o.name = name;
-  o.fingerprint = fingerprint;
-  return {here.create(slots::create(o).value(), options), no_role};
-}
-
 // What this thread hears of what it asked. In a forked process another one: the parent's is the parent's.
 class thread_lane {
  public:
@@ -46,7 +38,7 @@ class thread_lane {
     thread_local thread_lane lane;
     const auto incarnation = membership::require().id().incarnation;
     if (!lane.mailbox_ || lane.incarnation_ != incarnation) {
-      const auto made = make_lane(lane_fingerprint, close_with_source, "lane");
+      const auto made = make_queue({.name = "lane"}, lane_fingerprint, 0, close_with_source);
       lane.mailbox_ = object_handle(made.object(), source_role);
       lane.incarnation_ = incarnation;
       lane.introduced_.clear();
@@ -241,32 +233,28 @@ std::shared_ptr<attachment> actor_core::lane(std::uint64_t id) {
   return lanes_.emplace(id, std::move(found)).first->second;
 }
 
-void actor_core::reply(const reply_address& to, const std::function<void(encoder&)>& write) {
-  if (to.lane == 0 || deadline::at(to.until).has_passed()) return;
+// An error is why the asker hears nothing; one that has ended needs not hear.
+result<void> actor_core::send_back(const reply_address& to, letter_kind kind, const std::function<void(encoder&)>& write) {
   try {
     const auto target = lane(to.lane);
-    outgoing out(*target);
-    write_head(out.out(), letter_head{letter_kind::reply, 0, to.ticket, 0, 0});
-    write(out.out());
-    const auto put = out.put(deadline::passed());
-    if (!put && !(put == errc::closed)) refuse(to, put.error());
-  } catch (const failure& f) {
-    if (f.code() != errc::gone) refuse(to, f.error());  // else: whoever asked has ended
-  }
+    const auto whole = [&](encoder& out) {
+      write_head(out, letter_head{kind, 0, to.ticket, 0, 0});
+      write(out);
+    };
+    auto sent = send_written(*target, whole, [](outgoing& letter) { return letter.put(deadline::passed()); });
+    return sent == errc::closed ? result<void>() : sent;
+  } catch (const failure& f) { return f.code() == errc::gone ? result<void>() : f.error(); }
+}
+
+void actor_core::reply(const reply_address& to, const std::function<void(encoder&)>& write) {
+  if (to.lane == 0 || deadline::at(to.until).has_passed()) return;
+  if (auto sent = send_back(to, letter_kind::reply, write); !sent) refuse(to, sent.error());
 }
 
 void actor_core::refuse(const reply_address& to, const error& why) {
   if (to.lane == 0) return;
-  try {
-    const auto target = lane(to.lane);
-    outgoing out(*target);
-    write_head(out.out(), letter_head{letter_kind::refusal, 0, to.ticket, 0, 0});
-    out.out().value(why);
-    const auto put = out.put(deadline::passed());
-    if (!put && !(put == errc::closed)) log(log_level::error, "actor '" + settings_.name + "': a reply is lost: " + put.error().text());
-  } catch (const failure& f) {
-    if (f.code() != errc::gone) log(log_level::error, "actor '" + settings_.name + "': a reply is lost: " + std::string(f.what()));
-  }
+  if (auto sent = send_back(to, letter_kind::refusal, [&](encoder& out) { out.value(why); }); !sent)
+    log(log_level::error, "actor '" + settings_.name + "': a reply is lost: " + sent.error().text());
 }
 
 // ---- what it asks ---------------------------------------------------------------------------------------------------
@@ -315,24 +303,20 @@ void actor_core::run_timers() {
   if (ends_with_) std::rethrow_exception(ends_with_);
 }
 
-std::uint64_t actor_core::monitor(const process_id& who, std::function<void(const exit_notice&)> what) {
-  const auto number = ++last_number_;
-  monitors_.emplace(number, std::move(what));
-  send_request(membership::require().control(), monitor_process{who.incarnation, who.pid, who.name, {mailbox_->id(), no_role}, number});
-  return number;
+void actor_core::monitor(const process_id& who, std::function<void(const exit_notice&)> what) {
+  monitors_.emplace(++last_number_, std::move(what));
+  send_request(membership::require().control(), monitor_process{who.incarnation, who.pid, who.name, {mailbox_->id(), no_role}, last_number_});
 }
 
-std::uint64_t actor_core::monitor(attachment& mailbox, std::function<void(const exit_notice&)> what) {
-  const auto number = ++last_number_;
-  monitors_.emplace(number, std::move(what));
-  send_request(membership::require().control(), monitor_actor{mailbox.id(), {mailbox_->id(), no_role}, number});
-  return number;
+void actor_core::monitor(attachment& mailbox, std::function<void(const exit_notice&)> what) {
+  monitors_.emplace(++last_number_, std::move(what));
+  send_request(membership::require().control(), monitor_actor{mailbox.id(), {mailbox_->id(), no_role}, last_number_});
 }
 
 // ---- plain code -----------------------------------------------------------------------------------------------------
 
 object_handle make_mailbox(const std::string& name, std::uint64_t fingerprint, bool closes) {
-  const auto made = make_lane(fingerprint, actor_mailbox | (closes ? close_with_last_sink : 0), name);
+  const auto made = make_queue({.name = name, .close_with_last_sink = closes}, fingerprint, 0, actor_mailbox);
   return {made.object(), sink_role};
 }
 

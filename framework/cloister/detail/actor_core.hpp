@@ -112,8 +112,8 @@ class actor_core {
            std::shared_ptr<pending_reply> reply);
   std::uint64_t after(std::chrono::nanoseconds delay, std::function<void()> what);
   void cancel(std::uint64_t timer);
-  std::uint64_t monitor(const process_id& who, std::function<void(const exit_notice&)> what);
-  std::uint64_t monitor(attachment& mailbox, std::function<void(const exit_notice&)> what);
+  void monitor(const process_id& who, std::function<void(const exit_notice&)> what);
+  void monitor(attachment& mailbox, std::function<void(const exit_notice&)> what);
 
  private:
   struct pending {
@@ -121,10 +121,10 @@ class actor_core {
     std::uint64_t timer = 0;
     std::shared_ptr<pending_reply> reply;
   };
-  void round(void* actor);
   void open_letter(void* actor, taken& message);
   void handle(void* actor, letter& l);
   void guarded(const std::function<void()>& code, const reply_address& to = {});
+  result<void> send_back(const reply_address& to, letter_kind kind, const std::function<void(encoder&)>& write);
   void fail_pending(std::uint64_t ticket, const error& why);
   void run_timers();
   std::shared_ptr<attachment> lane(std::uint64_t id);
@@ -157,15 +157,12 @@ void start_detached(const start_request& request);
 /// Puts one letter. `limit`: how many may wait before it.
 template <class M>
 result<std::uint64_t> put_letter(attachment& mailbox, const letter_head& head, const M& message, std::uint64_t limit, deadline until) {
-  try {
-    if (auto room = mailbox.queue().await_fewer(limit, until); !room) return room.error();
-    outgoing out(mailbox);
-    write_head(out.out(), head);
-    out.out().value(message);
-    return out.put_at(until);
-  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
-    return error(errc::no_memory, "no memory");
-  }
+  if (auto room = mailbox.queue().await_fewer(limit, until); !room) return room.error();
+  const auto write = [&](encoder& out) {
+    write_head(out, head);
+    out.value(message);
+  };
+  return send_written(mailbox, write, [&](outgoing& letter) { return letter.put_at(until); });
 }
 
 /// Asks, and waits: `put` as in actor_core::ask. `read` gets the reply's value.

@@ -55,16 +55,21 @@ class outgoing final : public handle_sink {
   std::vector<int> fds_;  // not owned: the value being encoded has them
 };
 
-/// Encodes `value` and has it sent by `send(outgoing&)`. What fails on the way (no descriptors, no memory, stopping) is a result, too.
-template <class T, class Send>
-result<void> send_encoded(attachment& carrier, const T& value, Send send) {
+/// Has `write(encoder&)` encode a message, and `send(outgoing&)` send it. What fails on the way (no descriptors, no memory, stopping) is a
+/// result, too.
+template <class Write, class Send>
+auto send_written(attachment& carrier, Write write, Send send) -> decltype(send(std::declval<outgoing&>())) {
   try {
     outgoing message(carrier);
-    message.out().value(value);
+    write(message.out());
     return send(message);
   } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
-    return {errc::no_memory, "no memory"};
+    return error(errc::no_memory, "no memory");
   }
+}
+template <class T, class Send>
+result<void> send_encoded(attachment& carrier, const T& value, Send send) {
+  return send_written(carrier, [&](encoder& out) { out.value(value); }, send);
 }
 
 /// The handles of one message that has been taken.

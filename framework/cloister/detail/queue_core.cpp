@@ -25,7 +25,7 @@ unfinished_messages& unfinished() {
 
 }  // namespace
 
-object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size) {
+object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size, std::uint32_t hub_options) {
   auto& here = membership::require();
   slots_options o;
   o.id = here.next_object_id();
@@ -37,7 +37,8 @@ object_handle make_queue(const queue_options& options, std::uint64_t fingerprint
   o.max_items = options.max_items;
   o.max_bytes = options.max_bytes;
   o.max_deliveries = options.max_deliveries;
-  return {here.create(slots::create(o).value(), options.close_with_last_sink ? internal::close_with_last_sink : 0), no_role};
+  if (options.close_with_last_sink) hub_options |= internal::close_with_last_sink;
+  return {here.create(slots::create(o).value(), hub_options), no_role};
 }
 
 attachment& object_of(const object_handle& handle) {

@@ -19,7 +19,8 @@ struct queue_options;
 
 namespace cloister::detail {
 
-object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size);
+/// `hub_options`: more of what the hub does with it (internal/registry_options.hpp). Throws `failure`.
+object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size, std::uint32_t hub_options = 0);
 /// The attachment behind a handle. Throws `failure{invalid}` if there is none.
 attachment& object_of(const object_handle& handle);
 /// The attachment that a handle in a message names, for a codec: of that kind and message type, else `failure{wrong_type}`.
