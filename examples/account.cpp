@@ -37,7 +37,7 @@ void teller(actor<account> a) {
 
 int main(int argc, char** argv) {
   node here{argc, argv};
-  log_to_stderr(log_level::error);  // the refused withdrawal is expected
+  log_to_stderr(log_level::error);                                                   // the refused withdrawal is expected
   actor<account> a{here, actor_options{.on_error = error_policy::keep_state}, 100};  // account{100}, over there
   {
     process first{here, teller, a}, second{here, teller, a};

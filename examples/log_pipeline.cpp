@@ -45,7 +45,9 @@ int main(int argc, char** argv) {
 
   queue<line> lines{here, {.max_items = 10, .close_with_last_sink = true}};
   queue<measured> results{here, {.max_items = 10, .close_with_last_sink = true}};
-  supervisor s{here, {.intensity = 1000}, supervised({.id = "read", .restart = transient}, read_lines, lines, file),
+  supervisor s{here,
+               {.intensity = 1000},
+               supervised({.id = "read", .restart = transient}, read_lines, lines, file),
                supervised({.id = "measure 1", .restart = transient}, measure, lines, results),
                supervised({.id = "measure 2", .restart = transient}, measure, lines, results)};
 

@@ -25,7 +25,9 @@ int main(int argc, char** argv) {
   node here{argc, argv};
   log_to_stderr(log_level::error);  // the kill is expected
   queue<int> lines{here}, numbers{here};
-  supervisor s{here, {.strategy = one_for_one, .intensity = 3}, supervised({.id = "read", .restart = transient}, read_lines, lines),
+  supervisor s{here,
+               {.strategy = one_for_one, .intensity = 3},
+               supervised({.id = "read", .restart = transient}, read_lines, lines),
                supervised({.id = "pass on"}, pass_on, lines, numbers)};
   std::set<int> seen;  // a line whose process died between its answer and its acknowledgement comes twice
   while (seen.size() < 100) seen.insert(numbers.get());

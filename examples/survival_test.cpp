@@ -47,7 +47,9 @@ TEST_CASE("a crew is restarted together, in order, and leaves nothing behind") {
   const testing::leak_check leaks;
   {
     queue<int> numbers{*here}, squares{*here};
-    supervisor s{*here, {.strategy = one_for_all}, supervised({.id = "first"}, square, numbers, squares),
+    supervisor s{*here,
+                 {.strategy = one_for_all},
+                 supervised({.id = "first"}, square, numbers, squares),
                  supervised({.id = "second"}, square, numbers, squares)};
     testing::recorder seen(s);
     testing::kill_child(s, 1);

@@ -49,5 +49,6 @@ int main(int argc, char** argv) {
   std::cout << "alice " << alice.ask(add{0}) << ", bob " << bobs << '\n';
   if (auto r = alice.ask(die_of{SIGKILL}, 10s); r == errc::peer_down)
     std::cout << "the account died on the way: " << r.error().exit()->text() << '\n';
-  std::cout << "alice " << alice.ask(add{0}) << ", bob " << bob.ask(add{0}) << '\n';  // alice is new: state is what it was made with
+  std::cout << "alice " << alice.ask(add{0}) << ", bob " << bob.ask(add{0})
+            << '\n';  // alice is new: state is what it was made with
 }

@@ -89,10 +89,12 @@ TEST_CASE("what an actor had not answered comes back when its process is killed"
 TEST_CASE("an actor that answers with an error ends the feeding; what it had not handled goes back") {
   const queue<int> in{here()};
   for (const int n : {1, 13, 2}) in.put(n);
-  const process p{here(), [](source<int> from) {
+  const process p{here(),
+                  [](source<int> from) {
                     caf_system system;
                     system.feed(from, system->spawn(choosy), 1);
-                  }, in};
+                  },
+                  in};
   CHECK(p.join().exception_text().find("could not handle a message") != std::string::npos);
   CHECK(in.get(20s).value() == 13);
   CHECK(in.get(20s).value() == 2);

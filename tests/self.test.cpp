@@ -82,10 +82,12 @@ TEST_CASE("a continuation replies later; what it waits for may die") {
   const actor<account> stopped{here(), 100};
   const auto pid = stopped.process().value().pid;
   ::kill(pid, SIGSTOP);
-  process asker{here(), [](actor<bank> to, actor<account> from) {
+  process asker{here(),
+                [](actor<bank> to, actor<account> from) {
                   const auto r = to.ask(transfer_by_callback{from, 1}, 20s);
                   if (!(r == errc::peer_down)) throw std::runtime_error("not peer_down");
-                }, b, stopped};
+                },
+                b, stopped};
   CHECK(harness::eventually([&] { return stopped.waiting() == 1; }));
   ::kill(pid, SIGKILL);
   CHECK(asker.join().text() == "exit 0");
@@ -119,10 +121,12 @@ struct exchange_desk {
 TEST_CASE("a reply is sent when the actor says so, and an error if it never is") {
   const actor<exchange_desk> desk{here()};
   queue<int> got{here()};
-  process p{here(), [](actor<exchange_desk> d, sink<int> to) {
+  process p{here(),
+            [](actor<exchange_desk> d, sink<int> to) {
               to.put(d.ask(next{}));
               to.put(d.ask(next{}, 20s) == errc::gone ? 1 : 0);
-            }, desk, got};
+            },
+            desk, got};
   CHECK(harness::eventually([&] { return desk.ask(how_many{}) == 1; }));
   desk.tell(give{42});
   CHECK(got.get(20s).value() == 42);

@@ -63,7 +63,8 @@ TEST_CASE("supervision: a member of a group that cannot be started again is trie
   w.refuse_times["c"] = 1;
   w.crash("b");
   if (strategy == one_for_all)
-    REQUIRE(w.log == std::vector<std::string>{"ask c", "ask a", "start a", "start b", "start c", "ask b", "ask a", "start a", "start b", "start c"});
+    REQUIRE(w.log == std::vector<std::string>{"ask c", "ask a", "start a", "start b", "start c", "ask b", "ask a", "start a",
+                                              "start b", "start c"});
   else REQUIRE(w.log == std::vector<std::string>{"ask c", "start b", "start c", "start c"});
   REQUIRE(w.running() == "abc");
 }

@@ -198,7 +198,8 @@ TEST_CASE("hanging_restart_loop: while a child's restart fails again and again, 
   REQUIRE(w.log.size() == 5);
 }
 
-TEST_CASE("hanging_restart_loop_rest_for_one: the children behind one whose restart fails again and again wait, the one before it runs") {
+TEST_CASE(
+    "hanging_restart_loop_rest_for_one: the children behind one whose restart fails again and again wait, the one before it runs") {
   world w({.strategy = rest_for_one, .intensity = 8, .period = 10s}, {spec("a"), spec("b"), spec("c")});
   w.begin();
   w.slow = {"b"};
@@ -219,7 +220,8 @@ TEST_CASE("hanging_restart_loop_rest_for_one: the children behind one whose rest
   REQUIRE(w.running() == "ab");
 }
 
-TEST_CASE("hanging_restart_loop_simple: a dynamic child whose restart fails again and again can be ended, by the process that it had") {
+TEST_CASE(
+    "hanging_restart_loop_simple: a dynamic child whose restart fails again and again can be ended, by the process that it had") {
   world w({.strategy = simple_one_for_one, .intensity = 8, .period = 10s}, {spec("any")});
   w.begin();
   const auto process = w.add_one();

@@ -27,7 +27,8 @@ TEST_CASE("code_change: new flags count from then on, also for restarts that wer
   REQUIRE(w.over);
 }
 
-TEST_CASE("code_change: added children are not started, changed ones go on and are changed when they start, others stay behind them") {
+TEST_CASE(
+    "code_change: added children are not started, changed ones go on and are changed when they start, others stay behind them") {
   world w({.strategy = rest_for_one, .intensity = 5}, {});
   w.begin();
   w.add(spec("a"));
@@ -68,7 +69,8 @@ TEST_CASE("code_change: what is faulty is refused, and nothing has changed") {
   world w({.name = "top", .intensity = 1, .period = 1h}, {spec("a"), spec("b")});
   w.begin();
   const supervisor_options good{.intensity = 100};
-  REQUIRE(change(w, {.strategy = static_cast<strategy_type>(4)}).error().text() == "supervisor 'top': its strategy is none of the four");
+  REQUIRE(change(w, {.strategy = static_cast<strategy_type>(4)}).error().text() ==
+          "supervisor 'top': its strategy is none of the four");
   REQUIRE(change(w, {.period = 0s}) == errc::invalid);
   REQUIRE(change(w, {.strategy = simple_one_for_one}, {spec("any")}) == errc::invalid);
   REQUIRE(change(w, good, {spec("b"), spec("")}) == errc::invalid);

@@ -104,7 +104,8 @@ TEST_CASE("one_for_all_escalation: a member that cannot start again ends the sup
   REQUIRE(w.log_from(2) == expected);
 }
 
-TEST_CASE("one_for_all_other_child_fails_restart: if a sibling cannot start, the restarted child is ended and all are tried again") {
+TEST_CASE(
+    "one_for_all_other_child_fails_restart: if a sibling cannot start, the restarted child is ended and all are tried again") {
   world w({.strategy = one_for_all, .intensity = 3, .period = 1h}, {spec("a"), spec("b")});
   w.begin();
   w.refuse_times["b"] = 1;
@@ -221,7 +222,8 @@ TEST_CASE("simple_one_for_one_restart_ignore: under other strategies such a chil
   REQUIRE(w.restart("a").process);
 }
 
-TEST_CASE("tree: a worker's crash stays within its supervisor; beyond its intensity the tree is made anew, without dynamic children") {
+TEST_CASE(
+    "tree: a worker's crash stays within its supervisor; beyond its intensity the tree is made anew, without dynamic children") {
   world w({.strategy = one_for_all, .intensity = 4, .period = 1h}, {});
   w.begin();
   w.add(inner("left", {.intensity = 4, .period = 1h}, {spec("1"), spec("2")}));
@@ -243,8 +245,9 @@ TEST_CASE("tree: a worker's crash stays within its supervisor; beyond its intens
   const auto logged = w.log.size();
   right.refuse = {"3"};
   right.crash("3");
-  const std::vector<std::string> expected{"start right/3", "start right/3", "start right/3", "ask right/4",  "ask left",   "ask left/2",
-                                          "ask left/1",    "start left",    "start left/1",  "start left/2", "start right"};
+  const std::vector<std::string> expected{"start right/3", "start right/3", "start right/3", "ask right/4",
+                                          "ask left",      "ask left/2",    "ask left/1",    "start left",
+                                          "start left/1",  "start left/2",  "start right"};
   REQUIRE(w.log_from(logged) == expected);
   REQUIRE(w.count() == child_counts{2, 2, 2, 0});
   REQUIRE(w.within("left").running() == "12");

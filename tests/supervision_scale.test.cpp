@@ -56,7 +56,8 @@ TEST_CASE("count_children_supervisor: the list and the counts of a thousand and 
   counts_children(inner("any", {}, {}, temporary));
 }
 
-TEST_CASE("simple_one_for_one_scale_many_temporary_children: ending forty times as many, one by one, takes about forty times as long") {
+TEST_CASE(
+    "simple_one_for_one_scale_many_temporary_children: ending forty times as many, one by one, takes about forty times as long") {
   const auto ending = [](int n) {
     world w(simple(), {spec("any", temporary)});
     w.begin();
@@ -72,7 +73,8 @@ TEST_CASE("simple_one_for_one_scale_many_temporary_children: ending forty times 
   REQUIRE(ending(40'000) < 150 * few);
 }
 
-TEST_CASE("scale_start_stop_many_children: starting and ending a hundred times as many children takes about a hundred times as long") {
+TEST_CASE(
+    "scale_start_stop_many_children: starting and ending a hundred times as many children takes about a hundred times as long") {
   // OTP's bound is ten times as much, of a clock that other programs lengthen.
   const auto whole_life = [](int n) {
     std::vector<child_spec> all;

@@ -47,7 +47,8 @@ TEST_CASE("nonsignificant_temporary: no end of a temporary child that is not sig
   }
 }
 
-TEST_CASE("nonsignificant_transient: no end of a transient child that is not significant ends its supervisor; failures are restarted") {
+TEST_CASE(
+    "nonsignificant_transient: no end of a transient child that is not significant ends its supervisor; failures are restarted") {
   const auto automatic = GENERATE(no_auto_shutdown, any_significant, all_significant);
   for (const auto& how : all_ends()) {
     world w(with(automatic), {spec("a", transient)});
@@ -160,7 +161,8 @@ TEST_CASE("significant_escalation: an inner supervisor that ends by itself ends 
   w.within("in").finish("a");
   REQUIRE(w.within("in").over);
   REQUIRE(w.over.has_value() == is_significant);
-  REQUIRE(w.log_from(4) == (is_significant ? std::vector<std::string>{"ask in/b", "ask plain"} : std::vector<std::string>{"ask in/b"}));
+  REQUIRE(w.log_from(4) ==
+          (is_significant ? std::vector<std::string>{"ask in/b", "ask plain"} : std::vector<std::string>{"ask in/b"}));
 }
 
 // ------------------------------------------------------------------------------------------------------- live changes
@@ -178,7 +180,8 @@ TEST_CASE("significant_upgrade_never_any: after the change significant children 
   REQUIRE(w.over);
 }
 
-TEST_CASE("significant_upgrade_any_never: after the change no end counts, no significant child is taken, and an old one may be restarted") {
+TEST_CASE(
+    "significant_upgrade_any_never: after the change no end counts, no significant child is taken, and an old one may be restarted") {
   nothing_counts_after(any_significant);
 }
 
@@ -194,7 +197,8 @@ TEST_CASE("significant_upgrade_never_all: after the change significant children 
   REQUIRE(w.over);
 }
 
-TEST_CASE("significant_upgrade_all_never: after the change no end counts, no significant child is taken, and an old one may be restarted") {
+TEST_CASE(
+    "significant_upgrade_all_never: after the change no end counts, no significant child is taken, and an old one may be restarted") {
   nothing_counts_after(all_significant);
 }
 

@@ -64,7 +64,8 @@ TEST_CASE("sup_start_fail: an inner supervisor's failure to start is its outer o
   world w({.name = "top"}, {spec("a"), inner("in", {.name = "in"}, {spec("b"), inner("deep", {.name = "deep"}, {spec("c")})})});
   w.refuse = {"c"};
   w.begin();
-  REQUIRE(w.log == std::vector<std::string>{"start a", "start in", "start in/b", "start in/deep", "start in/deep/c", "ask in/b", "ask a"});
+  REQUIRE(w.log ==
+          std::vector<std::string>{"start a", "start in", "start in/b", "start in/deep", "start in/deep/c", "ask in/b", "ask a"});
   REQUIRE(w.was_ready.value().error().text() ==
           "supervisor 'top' start: child 'in': supervisor 'in' start: child 'deep': supervisor 'deep' start: child 'c': no");
 }
@@ -152,7 +153,8 @@ TEST_CASE("sup_start_child_returns_error: a dynamic child that fails to start le
 
 TEST_CASE("sup_start_map_faulty_specs: a faulty specification is refused at the start, also within an inner supervisor") {
   REQUIRE(wrong({.name = "top"}, {spec("")}) == "supervisor 'top': child '': its id is empty");
-  REQUIRE(wrong({.name = "top"}, {spec("a"), inner("in", {.name = "in"}, {spec("")})}) == "supervisor 'in': child '': its id is empty");
+  REQUIRE(wrong({.name = "top"}, {spec("a"), inner("in", {.name = "in"}, {spec("")})}) ==
+          "supervisor 'in': child '': its id is empty");
   REQUIRE(wrong({.name = "top"}, {inner("in", {.name = "in"}, {inner("deep", {.name = "deep", .period = 0s}, {})})}) ==
           "supervisor 'deep': its period is not more than 0");
 }
@@ -161,7 +163,8 @@ TEST_CASE("child_specs: each wrong part of a child's specification has its own e
   auto c = spec("a");
   c.restart = static_cast<restart_type>(3);
   REQUIRE(wrong_child(c) == "supervisor '': child 'a': its restart type is none of the three");
-  REQUIRE(wrong_child(ending_within(-10ms, spec("a"))) == "supervisor '': child 'a': its shutdown is negative, and not brutal_kill");
+  REQUIRE(wrong_child(ending_within(-10ms, spec("a"))) ==
+          "supervisor '': child 'a': its shutdown is negative, and not brutal_kill");
   REQUIRE(wrong_child(spec("")) == "supervisor '': child '': its id is empty");
   c = spec("a");
   c.delay = {.first = 2s, .most = 1s};
@@ -197,7 +200,8 @@ TEST_CASE("child_specs: ids are unique, and simple_one_for_one needs exactly one
   REQUIRE(wrong(simple, {}) == "supervisor 'top': simple_one_for_one needs exactly one specification");
   REQUIRE(wrong(simple, {spec("a"), spec("b")}) == "supervisor 'top': simple_one_for_one needs exactly one specification");
   REQUIRE(wrong(simple, {spec("")}) == "nothing");
-  REQUIRE(wrong(simple, {ending_within(-10ms, spec("a"))}) == "supervisor 'top': child 'a': its shutdown is negative, and not brutal_kill");
+  REQUIRE(wrong(simple, {ending_within(-10ms, spec("a"))}) ==
+          "supervisor 'top': child 'a': its shutdown is negative, and not brutal_kill");
 }
 
 TEST_CASE("child_specs_map: what may be significant depends on the restart type and on the supervisor's auto_shutdown") {
@@ -213,7 +217,8 @@ TEST_CASE("child_specs_map: what may be significant depends on the restart type 
 }
 
 TEST_CASE("sup_flags: an impossible strategy, period or auto_shutdown is refused") {
-  REQUIRE(wrong({.name = "top", .strategy = static_cast<strategy_type>(4)}, {}) == "supervisor 'top': its strategy is none of the four");
+  REQUIRE(wrong({.name = "top", .strategy = static_cast<strategy_type>(4)}, {}) ==
+          "supervisor 'top': its strategy is none of the four");
   REQUIRE(wrong({.name = "top", .period = 0s}, {}) == "supervisor 'top': its period is not more than 0");
   REQUIRE(wrong({.name = "top", .period = -1s}, {}) == "supervisor 'top': its period is not more than 0");
   const auto no_type = static_cast<auto_shutdown_type>(3);

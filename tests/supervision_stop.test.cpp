@@ -124,7 +124,8 @@ TEST_CASE("sup_stop_race: dynamic children that end by themselves during the shu
   REQUIRE(w.count_of(kind::started) == 4);
 }
 
-TEST_CASE("sup_stop_non_shutdown_exit_dynamic: dynamic children may answer the stop in other ways, and the supervisor ends in order") {
+TEST_CASE(
+    "sup_stop_non_shutdown_exit_dynamic: dynamic children may answer the stop in other ways, and the supervisor ends in order") {
   const auto how = GENERATE(values({normal(), noted(), abnormal(), exit_status::threw("std::runtime_error", "no")}));
   world w({.strategy = simple_one_for_one, .intensity = 0}, {spec("any")});
   w.begin();

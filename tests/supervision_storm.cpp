@@ -61,9 +61,11 @@ std::vector<child_recipe> make_groups(const settings& o, const queue<std::uint32
       std::vector<child_recipe> in_team;
       for (unsigned w = 0; w < o.workers / groups / teams; ++w)
         in_team.push_back(supervised({.id = std::to_string(w), .shutdown = 1s, .progress_within = 1s}, work, jobs, answers));
-      in_group.push_back(supervised({.id = std::to_string(t)}, {.strategy = strategies[t % 3], .intensity = 20, .period = 1s}, std::move(in_team)));
+      in_group.push_back(supervised({.id = std::to_string(t)}, {.strategy = strategies[t % 3], .intensity = 20, .period = 1s},
+                                    std::move(in_team)));
     }
-    all.push_back(supervised({.id = std::to_string(g)}, {.strategy = strategies[g % 3], .intensity = 1000, .period = 1s}, std::move(in_group)));
+    all.push_back(supervised({.id = std::to_string(g)}, {.strategy = strategies[g % 3], .intensity = 1000, .period = 1s},
+                             std::move(in_group)));
   }
   return all;
 }
@@ -120,11 +122,12 @@ int storm(const node& here, const settings& o) {
 
     const bool whole = testing::whole(top, 60s);
     for (const deadline until(60s); left > 0 && !until.has_passed();) collect(100ms);
-    if (!whole || left > 0) return std::printf("FAILED: the tree is %swhole, %zu numbers have no answer\n", whole ? "" : "not ", left), 1;
+    if (!whole || left > 0)
+      return std::printf("FAILED: the tree is %swhole, %zu numbers have no answer\n", whole ? "" : "not ", left), 1;
   }
   const auto leaked = leaks.found(20s);
-  std::printf("%zu numbers answered; %u workers killed, %u stopped; supervisors gave up %u times\n%s", answered.size(), killed, stopped, gave_up,
-              leaked.c_str());
+  std::printf("%zu numbers answered; %u workers killed, %u stopped; supervisors gave up %u times\n%s", answered.size(), killed,
+              stopped, gave_up, leaked.c_str());
   return leaked.empty() ? 0 : 1;
 }
 

@@ -20,19 +20,28 @@ struct after {
 };
 
 std::vector<exit_status> abnormal_ends() {
-  return {abnormal(), by_kill(), exit_status::signaled(SIGSEGV), exit_status::signaled(SIGINT), exit_status(),
-          exit_status::threw("std::runtime_error", "no"), exit_status::threw("cloister::declined", "no")};
+  return {abnormal(),
+          by_kill(),
+          exit_status::signaled(SIGSEGV),
+          exit_status::signaled(SIGINT),
+          exit_status(),
+          exit_status::threw("std::runtime_error", "no"),
+          exit_status::threw("cloister::declined", "no")};
 }
 
 }  // namespace
 
-TEST_CASE("permanent_normal: a permanent child is restarted after a normal end") { REQUIRE(after(permanent, normal()).restarted()); }
+TEST_CASE("permanent_normal: a permanent child is restarted after a normal end") {
+  REQUIRE(after(permanent, normal()).restarted());
+}
 
 TEST_CASE("transient_normal: a transient child stays known, not running, after a normal end") {
   REQUIRE(after(transient, normal()).kept());
 }
 
-TEST_CASE("temporary_normal: a temporary child is forgotten after a normal end") { REQUIRE(after(temporary, normal()).forgotten()); }
+TEST_CASE("temporary_normal: a temporary child is forgotten after a normal end") {
+  REQUIRE(after(temporary, normal()).forgotten());
+}
 
 TEST_CASE("permanent_shutdown: a permanent child is restarted after an end that was asked for, or had a note") {
   after a(permanent, asked());
@@ -137,7 +146,8 @@ TEST_CASE("do_not_save_start_parameters_for_temporary_children: what a temporary
   REQUIRE(std::all_of(recipes.begin(), recipes.end(), [](const auto& r) { return r.expired(); }));
 }
 
-TEST_CASE("do_not_save_start_parameters_for_temporary_children: what a temporary inner supervisor is made from is let go of when it runs") {
+TEST_CASE(
+    "do_not_save_start_parameters_for_temporary_children: what a temporary inner supervisor is made from is let go of when it runs") {
   const auto restart = GENERATE(permanent, temporary);
   auto a = spec("a", temporary);
   a.recipe = std::make_shared<int>();
@@ -150,7 +160,8 @@ TEST_CASE("do_not_save_start_parameters_for_temporary_children: what a temporary
   REQUIRE(recipe.expired() == (restart == temporary));
 }
 
-TEST_CASE("simple_one_for_one_corruption: what temporary dynamic children are started from is let go of, also after one has ended") {
+TEST_CASE(
+    "simple_one_for_one_corruption: what temporary dynamic children are started from is let go of, also after one has ended") {
   world w({.strategy = simple_one_for_one}, {spec("any", temporary)});
   w.begin();
   w.end(w.add_one(), abnormal());

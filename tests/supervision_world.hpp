@@ -47,7 +47,8 @@ inline child_spec ending_within(std::chrono::nanoseconds shutdown, child_spec s)
   return s;
 }
 
-inline child_spec inner(std::string id, supervisor_options options, std::vector<child_spec> children, restart_type restart = permanent) {
+inline child_spec inner(std::string id, supervisor_options options, std::vector<child_spec> children,
+                        restart_type restart = permanent) {
   auto s = spec(std::move(id), restart);
   s.shutdown_ns = std::chrono::nanoseconds::max().count();
   s.inner = std::make_shared<const supervisor_spec>(supervisor_spec{std::move(options), std::move(children)});
@@ -59,17 +60,17 @@ inline exit_status normal() { return exit_status::exited(0); }
 inline exit_status asked() { return exit_status::signaled(SIGTERM); }                         // shutdown
 inline exit_status noted() { return exit_status::threw("cloister::orderly_end", "enough"); }  // {shutdown, enough}
 inline exit_status abnormal() { return exit_status::exited(3); }
-inline exit_status by_kill() { return exit_status::signaled(SIGKILL); }                       // killed
+inline exit_status by_kill() { return exit_status::signaled(SIGKILL); }  // killed
 
 class world final : public supervision::environment {
  public:
   world(supervisor_options options, std::vector<child_spec> all) : machine_(*this, std::move(options), std::move(all)) {}
 
   // What children do, by id; under simple_one_for_one that is "". Inner supervisors are made with the same in mind.
-  std::set<std::string> refuse, decline, deaf;  // deaf: does not end when it is asked to
-  std::set<std::string> slow;                   // its start takes until the test says begun, refused or declined
-  std::set<std::string> breaks;                 // its start throws
-  std::map<std::string, int> refuse_times;      // counted down
+  std::set<std::string> refuse, decline, deaf;   // deaf: does not end when it is asked to
+  std::set<std::string> slow;                    // its start takes until the test says begun, refused or declined
+  std::set<std::string> breaks;                  // its start throws
+  std::map<std::string, int> refuse_times;       // counted down
   std::map<std::string, exit_status> ends_with;  // when it is asked to
   std::map<std::string, std::string> says;       // when it is ready
   std::set<std::uint64_t> ignores;               // processes that are deaf
@@ -125,7 +126,9 @@ class world final : public supervision::environment {
       if (c.process) numbers.insert(numbers.begin(), c.process->incarnation);
     return numbers;
   }
-  std::vector<std::string> log_from(std::size_t begin) const { return {log.begin() + static_cast<std::ptrdiff_t>(begin), log.end()}; }
+  std::vector<std::string> log_from(std::size_t begin) const {
+    return {log.begin() + static_cast<std::ptrdiff_t>(begin), log.end()};
+  }
   /// How the children called `id` ended while they were being ended or by themselves, as their supervisor reported it.
   std::vector<exit_status> exits_of(const std::string& id) const {
     std::vector<exit_status> exits;
@@ -135,7 +138,8 @@ class world final : public supervision::environment {
     return exits;
   }
   std::size_t count_of(supervision_report::kind what) const {
-    return static_cast<std::size_t>(std::count_if(reports.begin(), reports.end(), [what](const auto& r) { return r.what == what; }));
+    return static_cast<std::size_t>(
+        std::count_if(reports.begin(), reports.end(), [what](const auto& r) { return r.what == what; }));
   }
 
   void end(std::uint64_t number, const exit_status& how) {

@@ -31,12 +31,17 @@ TEST_CASE("a supervisor starts its children in order and ends them when it is de
 TEST_CASE("a killed child is started again with the same handles, and its leased message comes back") {
   queue<int> jobs{here()};
   queue<int> answers{here()};
-  const supervisor s{here(), {.intensity = 5}, supervised({.id = "worker"}, [](source<int> in, sink<int> out) {
-                       for (auto& job : in.leases()) {
-                         if (*job == 13 && !job.redelivered()) ::raise(SIGKILL);
-                         out.put(*job);
-                       }
-                     }, jobs, answers)};
+  const supervisor s{here(),
+                     {.intensity = 5},
+                     supervised(
+                         {.id = "worker"},
+                         [](source<int> in, sink<int> out) {
+                           for (auto& job : in.leases()) {
+                             if (*job == 13 && !job.redelivered()) ::raise(SIGKILL);
+                             out.put(*job);
+                           }
+                         },
+                         jobs, answers)};
   for (const int n : {1, 13, 2}) jobs.put(n);
   std::vector<int> got;
   for (int i = 0; i < 3; ++i) got.push_back(answers.get(20s).value());
@@ -46,7 +51,9 @@ TEST_CASE("a killed child is started again with the same handles, and its leased
 }
 
 TEST_CASE("one_for_all restarts the others too; a child that fails too often ends its supervisor") {
-  const supervisor s{here(), {.strategy = one_for_all, .intensity = 1, .period = 1h}, supervised({.id = "a"}, sleep_long),
+  const supervisor s{here(),
+                     {.strategy = one_for_all, .intensity = 1, .period = 1h},
+                     supervised({.id = "a"}, sleep_long),
                      supervised({.id = "b"}, sleep_long)};
   const auto b = s.which_child("b").process.value();
   CHECK(testing::replaced(s, "a", testing::kill_child(s, "a")));
@@ -77,11 +84,13 @@ TEST_CASE("children are added, ended, started again and forgotten at run time") 
 
 TEST_CASE("when a supervisor's owner is killed its children end, and nothing is started again") {
   queue<pid_t> pids{here()};
-  process owner{here(), [](const node& inner, sink<pid_t> to) {
+  process owner{here(),
+                [](const node& inner, sink<pid_t> to) {
                   const supervisor s{inner, {.intensity = 1000}, supervised({.id = "a"}, sleep_long)};
                   to.put(pid_of(s, "a"));
                   sleep_long();
-                }, pids};
+                },
+                pids};
   const auto child = pids.get(20s).value();
   CHECK(alive(child));
   owner.kill();
@@ -131,7 +140,9 @@ TEST_CASE("a supervisor within another is restarted as it was made, and its obje
 TEST_CASE("a tree is made at once, and ends at once, three levels deep") {
   pid_t leaf = 0;
   {
-    const supervisor top{here(), {}, supervised({.id = "left"}, {}, supervised({.id = "deep"}, {}, supervised({.id = "leaf"}, sleep_long))),
+    const supervisor top{here(),
+                         {},
+                         supervised({.id = "left"}, {}, supervised({.id = "deep"}, {}, supervised({.id = "leaf"}, sleep_long))),
                          supervised({.id = "right"}, supervisor_options{}, supervised({.id = "leaf"}, sleep_long))};
     const auto deep = supervisor::find(supervisor::find(top, "left"), "deep");
     leaf = pid_of(deep, "leaf");
@@ -142,10 +153,11 @@ TEST_CASE("a tree is made at once, and ends at once, three levels deep") {
 }
 
 TEST_CASE("a supervisor within another that is killed takes its children along") {
-  const supervisor top{here(), {.intensity = 5}, supervised({.id = "inner", .shutdown = brutal_kill}, {}, supervised({.id = "a"}, [] {
-                                                    this_process::ready();
-                                                    for (;;) ::pause();
-                                                  }))};
+  const supervisor top{
+      here(), {.intensity = 5}, supervised({.id = "inner", .shutdown = brutal_kill}, {}, supervised({.id = "a"}, [] {
+                                             this_process::ready();
+                                             for (;;) ::pause();
+                                           }))};
   const auto inner = supervisor::find(top, "inner");
   const auto a = pid_of(inner, "a");
   top.terminate_child("inner");
@@ -157,10 +169,13 @@ TEST_CASE("a child that says when it is ready has started then, and what it said
   queue<int> go{here()};
   const supervisor s{here()};
   go.put(1);
-  const auto child = s.start_child({.id = "a", .ready_within = 20s}, [](source<int> in) {
-    this_process::ready("number " + std::to_string(in.get()));
-    sleep_long();
-  }, go);
+  const auto child = s.start_child(
+      {.id = "a", .ready_within = 20s},
+      [](source<int> in) {
+        this_process::ready("number " + std::to_string(in.get()));
+        sleep_long();
+      },
+      go);
   CHECK(child.said == "number 1");
   CHECK(s.which_child("a").said == "number 1");
 }
@@ -189,13 +204,16 @@ TEST_CASE("a child that is not ready in time, or ends before, has not started") 
     return std::string();
   };
   CHECK(refused([] { sleep_long(); }, 50ms) == "it was not ready in time");
-  CHECK(refused([] { throw std::runtime_error("no such file"); }, 20s) == "it ended before it was ready: std::runtime_error: no such file");
+  CHECK(refused([] { throw std::runtime_error("no such file"); }, 20s) ==
+        "it ended before it was ready: std::runtime_error: no such file");
   CHECK(s.which_children().empty());
 }
 
 TEST_CASE("a child that declines stays known without a process; a temporary one is forgotten") {
   const auto body = [] { throw declined("nothing to do"); };
-  const supervisor s{here(), {}, supervised({.id = "kept", .ready_within = 20s}, body),
+  const supervisor s{here(),
+                     {},
+                     supervised({.id = "kept", .ready_within = 20s}, body),
                      supervised({.id = "dropped", .restart = temporary, .ready_within = 20s}, body)};
   CHECK(s.which_children().size() == 1);
   CHECK(s.which_child("kept").state == child_state::stopped);
@@ -213,9 +231,12 @@ TEST_CASE("a child that shows no progress is killed and started again, one that 
       this_process::sleep_for(10ms);
     }
   });
-  s.start_child({.id = "stuck", .shutdown = brutal_kill, .progress_within = 50ms}, [](int first) {
-    if (first == 1) ::raise(SIGSTOP);  // a stopped process hangs as well as any
-  }, 1);
+  s.start_child(
+      {.id = "stuck", .shutdown = brutal_kill, .progress_within = 50ms},
+      [](int first) {
+        if (first == 1) ::raise(SIGSTOP);  // a stopped process hangs as well as any
+      },
+      1);
   for (;;) {
     const auto r = reports.get(20s).value();
     REQUIRE(r.child.id != "busy" + std::string(r.what == supervision_report::kind::ended ? "" : "?"));
@@ -250,11 +271,16 @@ TEST_CASE("what a child's limits did to it is said in the report") {
 
 TEST_CASE("a supervisor in a process of its own takes its children along, and both come back") {
   queue<pid_t> pids{here()};
-  const supervisor top{here(), {.intensity = 5}, supervised({.id = "own", .shutdown = 20s}, [](const node& inner, sink<pid_t> to) {
-                                                    const supervisor s{inner, {}, supervised({.id = "a"}, sleep_long)};
-                                                    to.put(pid_of(s, "a"));
-                                                    s.join();
-                                                  }, pids)};
+  const supervisor top{here(),
+                       {.intensity = 5},
+                       supervised(
+                           {.id = "own", .shutdown = 20s},
+                           [](const node& inner, sink<pid_t> to) {
+                             const supervisor s{inner, {}, supervised({.id = "a"}, sleep_long)};
+                             to.put(pid_of(s, "a"));
+                             s.join();
+                           },
+                           pids)};
   const auto first = pids.get(20s).value();
   testing::kill_child(top, "own");
   const auto second = pids.get(20s).value();
@@ -266,14 +292,17 @@ TEST_CASE("a supervisor in a process of its own takes its children along, and bo
 TEST_CASE("a restarted child takes over its predecessor's end of a pipe, with what was not received; its last end is the pipe's") {
   auto [mine, theirs] = pipe<int>(here());
   const supervisor s{here(), {.intensity = 5}};
-  s.start_child({.id = "echo", .restart = transient}, [](pipe_end<int> end) {
-    for (;;) {
-      const int n = end.recv();
-      if (n == 0) ::raise(SIGKILL);
-      if (n < 0) return;
-      end.send(n);
-    }
-  }, std::move(theirs));
+  s.start_child(
+      {.id = "echo", .restart = transient},
+      [](pipe_end<int> end) {
+        for (;;) {
+          const int n = end.recv();
+          if (n == 0) ::raise(SIGKILL);
+          if (n < 0) return;
+          end.send(n);
+        }
+      },
+      std::move(theirs));
   for (const int n : {1, 0, 2, 3, 0, 4, -1}) mine.send(n);
   for (const int n : {1, 2, 3, 4}) CHECK(mine.recv(20s).value() == n);
   CHECK(mine.recv(20s) == errc::closed);
@@ -291,11 +320,14 @@ TEST_CASE("a queue that closes with its last sink outlives a producer's death, a
   const supervisor s{here(), {.intensity = 5}};
   queue<int> turns{here()};
   turns.put(1);
-  s.start_child({.id = "produce", .restart = transient}, [](source<int> turn, sink<int> out) {
-    const auto t = turn.take();
-    out.put(1);
-    if (!t.redelivered()) ::raise(SIGKILL);
-  }, turns, numbers);
+  s.start_child(
+      {.id = "produce", .restart = transient},
+      [](source<int> turn, sink<int> out) {
+        const auto t = turn.take();
+        out.put(1);
+        if (!t.redelivered()) ::raise(SIGKILL);
+      },
+      turns, numbers);
   CHECK(numbers.get(20s).value() == 1);
   CHECK(numbers.get(20s).value() == 1);
   CHECK(numbers.get(20s) == errc::closed);

@@ -8,7 +8,10 @@ using namespace cloister;
 using namespace support;
 
 TEST_CASE("sup_start_map: what is not said about a child is as in OTP, and can be read") {
-  const supervisor s{here(), {}, supervised({.id = "a"}, sleep_long), supervised({.id = "b", .shutdown = brutal_kill}, sleep_long),
+  const supervisor s{here(),
+                     {},
+                     supervised({.id = "a"}, sleep_long),
+                     supervised({.id = "b", .shutdown = brutal_kill}, sleep_long),
                      supervised({.id = "c"}, supervisor_options{})};
   const auto a = s.which_child("a"), b = s.which_child("b"), c = s.which_child("c");
   for (const auto& child : {a, b, c}) {
@@ -44,18 +47,27 @@ TEST_CASE("sup_start_map_simple: a dynamic child can be read by its process, ano
 TEST_CASE("sup_start_fail: of a supervisor that cannot start nothing is left, and what failed is said") {
   queue<pid_t> pids{here()};
   try {
-    const supervisor s{here(), {.name = "top"}, supervised({.id = "a"}, [](sink<pid_t> to) {
-                         to.put(::getpid());
-                         sleep_long();
-                       }, pids),
-                       supervised({.id = "b", .ready_within = 50s}, [](source<pid_t> from, sink<pid_t> to) {
-                         to.put(from.get());  // when the first has begun
-                         throw std::runtime_error("no such file");
-                       }, pids, pids)};
+    const supervisor s{here(),
+                       {.name = "top"},
+                       supervised(
+                           {.id = "a"},
+                           [](sink<pid_t> to) {
+                             to.put(::getpid());
+                             sleep_long();
+                           },
+                           pids),
+                       supervised(
+                           {.id = "b", .ready_within = 50s},
+                           [](source<pid_t> from, sink<pid_t> to) {
+                             to.put(from.get());  // when the first has begun
+                             throw std::runtime_error("no such file");
+                           },
+                           pids, pids)};
     FAIL("it started");
   } catch (const failure& f) {
     CHECK(f.code() == errc::not_started);
-    CHECK(f.what() == std::string("supervisor 'top' start: child 'b': it ended before it was ready: std::runtime_error: no such file"));
+    CHECK(f.what() ==
+          std::string("supervisor 'top' start: child 'b': it ended before it was ready: std::runtime_error: no such file"));
   }
   CHECK_FALSE(alive(pids.get(20s).value()));
 }
@@ -105,7 +117,9 @@ TEST_CASE("sup_stop_timeout: a child that does not end in its time is killed, th
 TEST_CASE("sup_stop_brutal_kill: a child to be killed is not asked, its sibling is") {
   queue<supervision_report> reports{here()};
   {
-    const supervisor s{here(), {}, supervised({.id = "a", .shutdown = 50s}, sleep_long),
+    const supervisor s{here(),
+                       {},
+                       supervised({.id = "a", .shutdown = 50s}, sleep_long),
                        supervised({.id = "b", .shutdown = brutal_kill}, sleep_long)};
     s.subscribe(reports);
   }
@@ -122,7 +136,8 @@ TEST_CASE("sup_stop_brutal_kill_dynamic: ten dynamic children are killed, and th
     for (int i = 0; i < 10; ++i) s.start_child();
   }
   const auto all = reports_to_the_end(reports);
-  CHECK(std::count_if(all.begin(), all.end(), [](const auto& r) { return r.what == kind::ended && r.exit.signal() == SIGKILL; }) == 10);
+  CHECK(std::count_if(all.begin(), all.end(), [](const auto& r) { return r.what == kind::ended && r.exit.signal() == SIGKILL; }) ==
+        10);
   CHECK(ended_normally(all.back().exit));
 }
 
@@ -138,18 +153,24 @@ TEST_CASE("sup_stop_race: children that end by themselves during the shutdown ke
   std::vector<pid_t> pids;
   for (const auto restart : {permanent, transient, temporary}) {
     for (int how = 0; how < ways; ++how) {
-      s.start_child({.id = std::to_string(restart) + std::to_string(how), .restart = restart}, [](int mine, owned_fd at) {
-        gate::wait_at(at);
-        end_in_way(mine);
-      }, how, crowd.waiting.duplicate());
+      s.start_child(
+          {.id = std::to_string(restart) + std::to_string(how), .restart = restart},
+          [](int mine, owned_fd at) {
+            gate::wait_at(at);
+            end_in_way(mine);
+          },
+          how, crowd.waiting.duplicate());
       pids.push_back(pid_of(s, std::to_string(restart) + std::to_string(how)));
     }
   }
-  s.start_child({.id = "last", .shutdown = 50s}, [](owned_fd says_so, owned_fd at) {
-    sleep_until_asked();
-    static_cast<void>(!::write(says_so.get(), "!", 1));
-    gate::wait_at(at);
-  }, std::move(says), last.waiting.duplicate());
+  s.start_child(
+      {.id = "last", .shutdown = 50s},
+      [](owned_fd says_so, owned_fd at) {
+        sleep_until_asked();
+        static_cast<void>(!::write(says_so.get(), "!", 1));
+        gate::wait_at(at);
+      },
+      std::move(says), last.waiting.duplicate());
   std::thread stopping([&] { s.stop(); });
   char mark;
   CHECK(::read(hears.get(), &mark, 1) == 1);
@@ -182,11 +203,17 @@ TEST_CASE("simple_one_for_one_shutdown: all dynamic children are asked at once")
   const owned_fd out(arrived[0]), in(arrived[1]);
   queue<supervision_report> reports{here()};
   {
-    const supervisor s{here(), {.strategy = simple_one_for_one}, supervised({.shutdown = 40s}, [](int all, owned_fd from, owned_fd to) {
-                         sleep_until_asked();
-                         static_cast<void>(!::write(to.get(), "!", 1));
-                         for (int there = 0; there < all; ::ioctl(from.get(), FIONREAD, &there)) std::this_thread::sleep_for(1ms);
-                       }, n, out.duplicate(), in.duplicate())};
+    const supervisor s{here(),
+                       {.strategy = simple_one_for_one},
+                       supervised(
+                           {.shutdown = 40s},
+                           [](int all, owned_fd from, owned_fd to) {
+                             sleep_until_asked();
+                             static_cast<void>(!::write(to.get(), "!", 1));
+                             for (int there = 0; there < all; ::ioctl(from.get(), FIONREAD, &there))
+                               std::this_thread::sleep_for(1ms);
+                           },
+                           n, out.duplicate(), in.duplicate())};
     s.subscribe(reports);
     for (int i = 0; i < n; ++i) s.start_child();
   }

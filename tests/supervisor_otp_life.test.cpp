@@ -44,10 +44,13 @@ TEST_CASE("transient_shutdown: whether a child of any type is restarted depends 
     for (int how = 0; how < ways; ++how) {
       queue<int> once{here()};
       once.put(how);
-      s.start_child({.id = id(restart, how), .restart = restart}, [](source<int> from) {
-        if (const auto mine = from.try_get()) end_in_way(*mine);
-        else sleep_long();
-      }, once);
+      s.start_child(
+          {.id = id(restart, how), .restart = restart},
+          [](source<int> from) {
+            if (const auto mine = from.try_get()) end_in_way(*mine);
+            else sleep_long();
+          },
+          once);
     }
   }
   for (int ended = 0; ended < 3 * ways;) ended += reports.get(50s).value().what == kind::ended ? 1 : 0;
@@ -62,7 +65,8 @@ TEST_CASE("transient_shutdown: whether a child of any type is restarted depends 
   }
 }
 
-TEST_CASE("tree: a worker's crash stays within its supervisor; beyond its intensity the tree is made anew, without dynamic children") {
+TEST_CASE(
+    "tree: a worker's crash stays within its supervisor; beyond its intensity the tree is made anew, without dynamic children") {
   queue<int> tickets{here()};
   tickets.put(1);
   const supervisor top{here(), {.strategy = one_for_all, .intensity = 4, .period = 1h}};
@@ -89,10 +93,12 @@ TEST_CASE("tree: a worker's crash stays within its supervisor; beyond its intens
   CHECK(right.count_children() == child_counts{});
 }
 
-TEST_CASE("simple_global_supervisor: a supervisor in a process of its own, and its worker, come back after any end, under new pids") {
+TEST_CASE(
+    "simple_global_supervisor: a supervisor in a process of its own, and its worker, come back after any end, under new pids") {
   queue<int> commands{here()}, orders{here()};
   queue<pid_t> pids{here()};
-  const supervisor top{here(), {.intensity = 5}, supervised({.id = "own", .shutdown = 50s}, supervises_worker, commands, orders, pids)};
+  const supervisor top{
+      here(), {.intensity = 5}, supervised({.id = "own", .shutdown = 50s}, supervises_worker, commands, orders, pids)};
   const auto next = [&] { return pids.get(50s).value(); };
   std::set<pid_t> seen{next()};
   const auto first = pid_of(top, "own");
@@ -183,10 +189,13 @@ TEST_CASE("extra_return: what a child says is that of its latest start") {
   queue<int> numbers{here()};
   for (const int n : {1, 2, 3}) numbers.put(n);
   const supervisor s{here()};
-  const auto first = s.start_child({.id = "a", .ready_within = 50s}, [](source<int> from) {
-    this_process::ready("number " + std::to_string(from.get()));
-    sleep_long();
-  }, numbers);
+  const auto first = s.start_child(
+      {.id = "a", .ready_within = 50s},
+      [](source<int> from) {
+        this_process::ready("number " + std::to_string(from.get()));
+        sleep_long();
+      },
+      numbers);
   CHECK(first.said == "number 1");
   s.terminate_child("a");
   CHECK(s.which_child("a").said.empty());
@@ -215,7 +224,8 @@ TEST_CASE("hanging_restart_loop: a child whose restart fails again and again can
   CHECK(s.restart_child("a").process);
 }
 
-TEST_CASE("hanging_restart_loop_simple: dynamic children whose restarts fail again and again can be ended, by processes that they had") {
+TEST_CASE(
+    "hanging_restart_loop_simple: dynamic children whose restarts fail again and again can be ended, by processes that they had") {
   // and count_restarting_children
   queue<int> tickets{here()};
   const supervisor_options options{.strategy = simple_one_for_one, .intensity = 1'000'000};
@@ -240,7 +250,8 @@ TEST_CASE("significant_transient: the normal end of a significant child ends its
   const auto automatic = GENERATE(any_significant, all_significant);
   queue<int> a{here()}, b{here()};
   queue<pid_t> pids{here()};
-  const supervisor s{here(), {.intensity = 5, .auto_shutdown = automatic},
+  const supervisor s{here(),
+                     {.intensity = 5, .auto_shutdown = automatic},
                      supervised({.id = "a", .restart = transient, .significant = true}, worker, a, pids),
                      supervised({.id = "b", .restart = transient, .significant = true}, worker, b, pids),
                      supervised({.id = "c"}, sleep_long)};
@@ -259,10 +270,12 @@ TEST_CASE("significant_transient: the normal end of a significant child ends its
   CHECK_FALSE(alive(c));
 }
 
-TEST_CASE("code_change: a changed child goes on as it is, and is what it was changed to when it starts again; a new one is not started") {
+TEST_CASE(
+    "code_change: a changed child goes on as it is, and is what it was changed to when it starts again; a new one is not started") {
   const auto one = [] { this_process::ready("one"), sleep_long(); };
   const auto two = [] { this_process::ready("two"), sleep_long(); };
-  const supervisor s{here(), {.intensity = 0}, supervised({.id = "a", .ready_within = 50s}, one), supervised({.id = "b"}, sleep_long)};
+  const supervisor s{
+      here(), {.intensity = 0}, supervised({.id = "a", .ready_within = 50s}, one), supervised({.id = "b"}, sleep_long)};
   const auto a = pid_of(s, "a"), b = pid_of(s, "b");
   const auto change = [&](child_options first, child_options second) {
     std::vector<child_recipe> children;

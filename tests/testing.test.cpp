@@ -60,8 +60,10 @@ TEST_CASE("a stopped child does nothing until it is continued") {
 }
 
 TEST_CASE("those taken along by a group's restart are seen, also deeper in the tree") {
-  const supervisor s{here(), {.name = "top"},
-                     supervised({.id = "group"}, {.strategy = one_for_all}, supervised({.id = "a"}, sleep_long), supervised({.id = "b"}, sleep_long))};
+  const supervisor s{here(),
+                     {.name = "top"},
+                     supervised({.id = "group"}, {.strategy = one_for_all}, supervised({.id = "a"}, sleep_long),
+                                supervised({.id = "b"}, sleep_long))};
   kit::recorder seen(s);
   kit::kill_child(supervisor::find(s, "group"), "b");
   CHECK(seen.await_restarts("group/b", 1));

@@ -25,22 +25,22 @@ namespace cloister {
 
 /// The kinds of failure. Two kinds differ only if a caller would do something different about them.
 enum class errc : std::uint8_t {
-  timed_out,       ///< the deadline passed; nothing was consumed or changed
-  would_block,     ///< a `try_` call found nothing to take, or no room to put
-  closed,          ///< the mailbox was closed (and, for a reader, is drained)
-  peer_down,       ///< the process at the other side died; `error::exit()` says how
-  stopping,        ///< this process was asked to stop (SIGTERM): unwind
-  interrupted,     ///< Ctrl-C in the first process: the node is shutting down
-  too_large,       ///< one message is larger than the mailbox may ever become
-  no_memory,       ///< memory could not be reserved; nothing was changed
-  no_descriptors,  ///< the process or the system has no file descriptor left
-  undecodable,     ///< bytes that are not an encoding of the type asked for
-  wrong_type,      ///< a handle that names another message type or another kind of object
-  gone,            ///< the object a handle names no longer exists
-  broken,          ///< shared memory holds what no correct process writes; only this object is affected
-  not_attached,    ///< no node in this process, or it was forked behind the library's back
-  invalid,         ///< the call makes no sense now or with these arguments: a mistake in the program
-  not_started,     ///< a process could not be started
+  timed_out,        ///< the deadline passed; nothing was consumed or changed
+  would_block,      ///< a `try_` call found nothing to take, or no room to put
+  closed,           ///< the mailbox was closed (and, for a reader, is drained)
+  peer_down,        ///< the process at the other side died; `error::exit()` says how
+  stopping,         ///< this process was asked to stop (SIGTERM): unwind
+  interrupted,      ///< Ctrl-C in the first process: the node is shutting down
+  too_large,        ///< one message is larger than the mailbox may ever become
+  no_memory,        ///< memory could not be reserved; nothing was changed
+  no_descriptors,   ///< the process or the system has no file descriptor left
+  undecodable,      ///< bytes that are not an encoding of the type asked for
+  wrong_type,       ///< a handle that names another message type or another kind of object
+  gone,             ///< the object a handle names no longer exists
+  broken,           ///< shared memory holds what no correct process writes; only this object is affected
+  not_attached,     ///< no node in this process, or it was forked behind the library's back
+  invalid,          ///< the call makes no sense now or with these arguments: a mistake in the program
+  not_started,      ///< a process could not be started
   not_found,        ///< there is no such child, name, ...
   already_started,  ///< a child of that id is running
   already_present,  ///< a child of that id is known, and not running

@@ -159,7 +159,8 @@ process process::fork(const place& where, process_options options, Closure body)
   process p;
   auto closure = std::make_shared<std::optional<Closure>>(std::move(body));
   p.begin_fork(
-      detail::make_request(where.default_start_method(), options), options, [closure] { static_cast<void>((**closure)()); }, [closure] { closure->reset(); });
+      detail::make_request(where.default_start_method(), options), options, [closure] { static_cast<void>((**closure)()); },
+      [closure] { closure->reset(); });
   return p;
 }
 

@@ -136,7 +136,8 @@ struct owed_reply {
     if (early) settle(*std::exchange(early, std::nullopt));
   }
   ~owed_reply() {
-    if (core != nullptr && !done && actor_core::current() == core) core->refuse(to, error(errc::gone, "ask: the actor gave no reply"));
+    if (core != nullptr && !done && actor_core::current() == core)
+      core->refuse(to, error(errc::gone, "ask: the actor gave no reply"));
   }
 };
 
@@ -169,9 +170,7 @@ class reply {
   reply() : owed_(std::make_shared<detail::owed_reply<R>>()) {}
   template <std::convertible_to<R> V>
     requires(!std::is_void_v<R>)
-  void send(V&& value) const {
-    owed_->settle(R(std::forward<V>(value)));
-  }
+  void send(V&& value) const { owed_->settle(R(std::forward<V>(value))); }
   void send() const requires std::is_void_v<R> { owed_->settle(std::tuple<>()); }
   void fail(const error& why) const { owed_->settle(why); }
 

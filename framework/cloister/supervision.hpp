@@ -46,8 +46,8 @@ inline constexpr std::chrono::nanoseconds brutal_kill{-1};
 struct supervisor_options {
   std::string name = {};  ///< for messages; "supervisor-N" if empty
   strategy_type strategy = one_for_one;
-  unsigned intensity = 1;                                      ///< more restarts than this...
-  std::chrono::nanoseconds period = std::chrono::seconds(5);   ///< ...within this time, and the supervisor gives up; more than 0
+  unsigned intensity = 1;                                     ///< more restarts than this...
+  std::chrono::nanoseconds period = std::chrono::seconds(5);  ///< ...within this time, and the supervisor gives up; more than 0
   auto_shutdown_type auto_shutdown = no_auto_shutdown;
 };
 
@@ -63,12 +63,15 @@ struct back_off {
 struct child_options {
   std::string id = {};  ///< names it within its supervisor; must not be empty, except under simple_one_for_one
   restart_type restart = permanent;
-  bool significant = false;                                      ///< see auto_shutdown_type
-  std::optional<std::chrono::nanoseconds> shutdown = {};         ///< how long it may take to end; brutal_kill; nanoseconds::max(): for ever.
-                                                                 ///< Default: 5 s, of a supervisor for ever
+  bool significant = false;  ///< see auto_shutdown_type
+  std::optional<std::chrono::nanoseconds> shutdown =
+      {};  ///< how long it may take to end; brutal_kill; nanoseconds::max(): for ever.
+           ///< Default: 5 s, of a supervisor for ever
   back_off delay = {};
-  std::chrono::nanoseconds ready_within{0};     ///< its start is over when it calls this_process::ready(), and failed if that takes longer; 0: at once
-  std::chrono::nanoseconds progress_within{0};  ///< it calls this_process::progress() at least that often, or is killed as hanging; 0: it need not
+  std::chrono::nanoseconds ready_within{
+      0};  ///< its start is over when it calls this_process::ready(), and failed if that takes longer; 0: at once
+  std::chrono::nanoseconds progress_within{
+      0};                        ///< it calls this_process::progress() at least that often, or is killed as hanging; 0: it need not
   process_options process = {};  ///< its name, limits, output, ...; `shutdown` above counts, `deferred` and `daemon` do not
 };
 
@@ -128,10 +131,10 @@ struct supervision_report {
     stopped   ///< the supervisor has ended
   };
   kind what = kind::started;
-  std::string supervisor;  ///< its name; of one within another "outer/inner"
-  child_info child;        ///< as it was just before its end, or is now
-  exit_status exit;        ///< of ended, ended_otherwise, stopped
-  std::string text = {};   ///< why: of start_failed; of ended, if the node killed it, for what
+  std::string supervisor;    ///< its name; of one within another "outer/inner"
+  child_info child;          ///< as it was just before its end, or is now
+  exit_status exit;          ///< of ended, ended_otherwise, stopped
+  std::string text = {};     ///< why: of start_failed; of ended, if the node killed it, for what
   std::uint64_t missed = 0;  ///< how many reports before this one did not fit into the subscriber's queue
 };
 

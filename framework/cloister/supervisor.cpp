@@ -117,7 +117,8 @@ void supervisor::state::declare(const child_recipe& what, std::uint32_t within, 
   send_request(control, d, fds);
 }
 
-supervisor::supervisor(const place&, supervisor_options options, std::vector<child_recipe> children) : state_(std::make_unique<state>()) {
+supervisor::supervisor(const place&, supervisor_options options, std::vector<child_recipe> children)
+    : state_(std::make_unique<state>()) {
   auto& here = membership::require();
   state_->root = here.next_object_id();
   auto [mine, theirs] = socket_pair("supervisor '" + options.name + "' start: ");
@@ -130,7 +131,8 @@ supervisor::supervisor(const place&, supervisor_options options, std::vector<chi
   state_->link->await_start();
 }
 
-supervisor::supervisor(const supervisor& within, child_options as_child, supervisor_options options, std::vector<child_recipe> children)
+supervisor::supervisor(const supervisor& within, child_options as_child, supervisor_options options,
+                       std::vector<child_recipe> children)
     : state_(std::make_unique<state>()) {
   const auto made = within.start_child(supervised(std::move(as_child), std::move(options), std::move(children)));
   state_->root = within.state_->root;
@@ -180,7 +182,9 @@ child_info supervisor::start_child(child_recipe what) const {
 
 child_info supervisor::start_child() const { return std::get<child_info>(state_->call({.what = call_supervisor::call::add})); }
 
-void supervisor::terminate_child(const std::string& id) const { state_->call({.what = call_supervisor::call::terminate, .who = id}); }
+void supervisor::terminate_child(const std::string& id) const {
+  state_->call({.what = call_supervisor::call::terminate, .who = id});
+}
 
 void supervisor::terminate_child(const process_id& who) const {
   state_->call({.what = call_supervisor::call::terminate, .who = who.incarnation});

@@ -52,9 +52,7 @@ figures our_ask(const job& j) {
   take_processor(j, 0);
   pinger p(j);
   note n = p.first();
-  do {
-    n = a.ask(n);
-  } while (p.next(n));
+  do { n = a.ask(n); } while (p.next(n));
   return p.result();
 }
 

@@ -124,11 +124,12 @@ std::vector<row> all_rows(const options& o) {
     r.entrants.push_back(awake ? entrant{limit, "limits", "spin", "spinning"} : entrant{limit, "limits", "futex", "futex"});
     rows.push_back(std::move(r));
   }
-  rows.push_back({"replacement",
-                  "replacement",
-                  {seconds},
-                  {{ours, "cloister", "supervisor", "cloister supervisor"}, {limit, "cloister", "start and join", "start and join"}},
-                  {{"median", "ms", false, {times_limit(3, "start and join")}}, {"p99", "ms", false}}});
+  rows.push_back(
+      {"replacement",
+       "replacement",
+       {seconds},
+       {{ours, "cloister", "supervisor", "cloister supervisor"}, {limit, "cloister", "start and join", "start and join"}},
+       {{"median", "ms", false, {times_limit(3, "start and join")}}, {"p99", "ms", false}}});
   rows.push_back({"supervised",
                   "supervised",
                   {o.quick ? "count=50" : "count=1000"},

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 
 # What there is: "where<TAB>name".
 for file in tests/*.test.cpp; do
-  sed -nE "s/^(TEMPLATE_)?TEST_CASE\\(\"([^\"]*)\".*/$(basename "$file")	\\2/p" "$file"
+  sed -nE "/^(TEMPLATE_)?TEST_CASE\\($/{N;s/\\n *//}; s/^(TEMPLATE_)?TEST_CASE\\(\"([^\"]*)\".*/$(basename "$file")	\\2/p" "$file"
 done >"$work/there"
 sed -nE 's/.*cloister_refuses\(NAME "([^"]*)".*/refused	\1/p' tests/CMakeLists.txt >>"$work/there"
 sed -nE 's/.*cloister_check\(NAME "([^"]*)".*/checks	\1/p' tests/checks/checks.cmake >>"$work/there"

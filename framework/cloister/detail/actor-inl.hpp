@@ -14,8 +14,9 @@ struct recipe_maker {
 };
 
 template <class A>
-using kept_argument = std::conditional_t<std::is_convertible_v<std::decay_t<A>, std::string_view> && !std::is_class_v<std::decay_t<A>>,
-                                         std::string, travelling_t<std::decay_t<A>>>;
+using kept_argument =
+    std::conditional_t<std::is_convertible_v<std::decay_t<A>, std::string_view> && !std::is_class_v<std::decay_t<A>>, std::string,
+                       travelling_t<std::decay_t<A>>>;
 
 template <class T, class... Stored>
 T make_object(self& me, Stored&&... stored) {
@@ -60,8 +61,7 @@ void encode_actor(start_request& request, const object_handle& mailbox, const ac
 
 template <class T>
 template <class... Args>
-actor<T>::actor(const place& where, actor_options options, Args&&... args)
-    : limit_(options.max_messages) {
+actor<T>::actor(const place& where, actor_options options, Args&&... args) : limit_(options.max_messages) {
   if (options.process.name.empty()) options.process.name = detail::readable(detail::type_name<T>);
   mailbox_ = detail::make_mailbox(options.process.name, detail::interface_of<T>(), true);
   options.process.daemon = true;  // ~actor never waits

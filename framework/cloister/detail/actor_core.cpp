@@ -78,7 +78,8 @@ actor_state state_of(attachment& mailbox) {
 // ---- handlers -------------------------------------------------------------------------------------------------------
 
 void handler_table::add(handler h) {
-  const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), h.key, [](const handler& a, std::uint64_t key) { return a.key < key; });
+  const auto at =
+      std::lower_bound(sorted_.begin(), sorted_.end(), h.key, [](const handler& a, std::uint64_t key) { return a.key < key; });
   if (at != sorted_.end() && at->key == h.key) {
     if (at->run != h.run) at->run = nullptr;  // two types of one name, of different files: neither
     return;
@@ -87,7 +88,8 @@ void handler_table::add(handler h) {
 }
 
 const handler* handler_table::find(std::uint64_t key) const noexcept {
-  const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), key, [](const handler& a, std::uint64_t k) { return a.key < k; });
+  const auto at =
+      std::lower_bound(sorted_.begin(), sorted_.end(), key, [](const handler& a, std::uint64_t k) { return a.key < k; });
   return at == sorted_.end() || at->key != key || at->run == nullptr ? nullptr : &*at;
 }
 
@@ -182,7 +184,8 @@ void actor_core::handle(void* actor, letter& l) {
         if (p.mailbox == l.head.key && p.position < l.head.ticket) over.push_back(ticket);
       const auto mailbox = membership::require().find(l.head.key);
       for (const auto ticket : over)
-        fail_pending(ticket, mailbox ? down_error(*mailbox, exit) : error(errc::peer_down, "ask: the actor ended: " + exit.text(), exit));
+        fail_pending(ticket,
+                     mailbox ? down_error(*mailbox, exit) : error(errc::peer_down, "ask: the actor ended: " + exit.text(), exit));
       return;
     }
     case letter_kind::ended: {
@@ -227,7 +230,8 @@ std::shared_ptr<attachment> actor_core::lane(std::uint64_t id) {
     std::erase_if(lanes_, [](const auto& l) { return l.second->queue().closed(); });
     datagram reply;
     const auto got = internal::ask(here.control(), get_lane{mailbox_->id(), id}, {}, reply);
-    if (!std::holds_alternative<redeemed>(got) || reply.fds.empty()) throw failure(errc::no_descriptors, "reply: no descriptor left");
+    if (!std::holds_alternative<redeemed>(got) || reply.fds.empty())
+      throw failure(errc::no_descriptors, "reply: no descriptor left");
     found = here.attach(id, std::move(reply.fds.front()));
   }
   return lanes_.emplace(id, std::move(found)).first->second;
@@ -262,7 +266,8 @@ void actor_core::refuse(const reply_address& to, const error& why) {
 void actor_core::ask(attachment& mailbox, deadline until, const std::function<result<std::uint64_t>(const letter_head&)>& put,
                      std::uint64_t key, std::shared_ptr<pending_reply> reply) {
   const auto ticket = ++last_number_;
-  if (introduced_.insert(mailbox.id()).second) send_request(membership::require().control(), introduce{mailbox.id(), mailbox_->id()});
+  if (introduced_.insert(mailbox.id()).second)
+    send_request(membership::require().control(), introduce{mailbox.id(), mailbox_->id()});
   pending p{mailbox.id(), 0, 0, std::move(reply)};
   const auto position = put({letter_kind::ask, key, ticket, mailbox_->id(), until.at_ns()});
   if (!position) return p.reply->failed(mailbox_error(mailbox, position.error()));
@@ -305,7 +310,8 @@ void actor_core::run_timers() {
 
 void actor_core::monitor(const process_id& who, std::function<void(const exit_notice&)> what) {
   monitors_.emplace(++last_number_, std::move(what));
-  send_request(membership::require().control(), monitor_process{who.incarnation, who.pid, who.name, {mailbox_->id(), no_role}, last_number_});
+  send_request(membership::require().control(),
+               monitor_process{who.incarnation, who.pid, who.name, {mailbox_->id(), no_role}, last_number_});
 }
 
 void actor_core::monitor(attachment& mailbox, std::function<void(const exit_notice&)> what) {
@@ -338,7 +344,8 @@ result<void> ask_and_wait(attachment& mailbox, deadline until, const std::functi
     for (;;) {
       taken message;
       if (auto got = lane.mailbox().queue().take(self_actor(), message, until, "ask"); !got) {
-        if (got == errc::timed_out || got == errc::would_block) return {errc::timed_out, "actor '" + mailbox.name() + "' ask: no reply in time"};
+        if (got == errc::timed_out || got == errc::would_block)
+          return {errc::timed_out, "actor '" + mailbox.name() + "' ask: no reply in time"};
         return got.error();
       }
       reading r(lane.mailbox(), own_copy(message));

@@ -108,8 +108,8 @@ class actor_core {
   void failed(const reply_address& to);
 
   /// `put` puts a letter with that head into `mailbox`, and returns its position.
-  void ask(attachment& mailbox, deadline until, const std::function<result<std::uint64_t>(const letter_head&)>& put, std::uint64_t key,
-           std::shared_ptr<pending_reply> reply);
+  void ask(attachment& mailbox, deadline until, const std::function<result<std::uint64_t>(const letter_head&)>& put,
+           std::uint64_t key, std::shared_ptr<pending_reply> reply);
   std::uint64_t after(std::chrono::nanoseconds delay, std::function<void()> what);
   void cancel(std::uint64_t timer);
   void monitor(const process_id& who, std::function<void(const exit_notice&)> what);
@@ -156,7 +156,8 @@ void start_detached(const start_request& request);
 
 /// Puts one letter. `limit`: how many may wait before it.
 template <class M>
-result<std::uint64_t> put_letter(attachment& mailbox, const letter_head& head, const M& message, std::uint64_t limit, deadline until) {
+result<std::uint64_t> put_letter(attachment& mailbox, const letter_head& head, const M& message, std::uint64_t limit,
+                                 deadline until) {
   if (auto room = mailbox.queue().await_fewer(limit, until); !room) return room.error();
   const auto write = [&](encoder& out) {
     write_head(out, head);

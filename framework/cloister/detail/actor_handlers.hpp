@@ -21,9 +21,13 @@ class reply;
 namespace detail {
 
 template <class T, class M>
-concept handles_with_self = requires(T& actor, self& me, M message) { actor.on(me, std::move(message)); };
+concept handles_with_self = requires(T& actor, self& me, M message) {
+  actor.on(me, std::move(message));
+};
 template <class T, class M>
-concept handles_alone = requires(T& actor, M message) { actor.on(std::move(message)); };
+concept handles_alone = requires(T& actor, M message) {
+  actor.on(std::move(message));
+};
 template <class T, class M>
 concept handles = handles_with_self<T, M> || handles_alone<T, M>;
 
@@ -74,7 +78,8 @@ void run_handler(void* actor, actor_core& core, letter& l) {
   auto message = l.rest.value<M>();
   l.rest.finish();
   l.message.deliver();
-  const reply_address to = l.head.kind == letter_kind::ask ? reply_address{l.head.reply_to, l.head.ticket, l.head.until} : reply_address{};
+  const reply_address to =
+      l.head.kind == letter_kind::ask ? reply_address{l.head.reply_to, l.head.ticket, l.head.until} : reply_address{};
   try {
     using traits = reply_value<handler_result<T, M>>;
     if constexpr (traits::later) {

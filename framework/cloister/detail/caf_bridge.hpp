@@ -58,7 +58,8 @@ inline std::tuple<exit_status, std::string> to_exit(const caf::error& reason) {
     const auto& bytes = reason.context().get_as<std::string>(0);
     return decode<std::tuple<exit_status, std::string>>(std::as_bytes(std::span(bytes)));
   }
-  return {reason ? exit_status::threw("cloister::failure", "its actor ended: " + caf::to_string(reason)) : exit_status::exited(0), ""};
+  return {reason ? exit_status::threw("cloister::failure", "its actor ended: " + caf::to_string(reason)) : exit_status::exited(0),
+          ""};
 }
 
 template <class Actor, class... Args>
@@ -69,12 +70,16 @@ actor spawn(caf::actor_system& system, Args&&... args) {
 class proxy final : public event_actor {
  public:
   using event_actor::event_actor;
-  caf::behavior make_behavior() override { return {[](const note&) {}}; }
+  caf::behavior make_behavior() override {
+    return {[](const note&) {}};
+  }
 };
 inline actor spawn_proxy(const actor& beside) { return beside.home_system().spawn<proxy, caf::hidden>(); }
 inline actor handle_of(event_actor& self) { return caf::actor_cast<actor>(&self); }
 
-inline void send_to_self(event_actor& self, std::chrono::nanoseconds after, note what) { self.delayed_send(&self, after, std::move(what)); }
+inline void send_to_self(event_actor& self, std::chrono::nanoseconds after, note what) {
+  self.delayed_send(&self, after, std::move(what));
+}
 inline void send(const actor& to, note what) { caf::anon_send(to, std::move(what)); }
 inline void end(const actor& who, const exit_status& exit, const std::string& why) {
   caf::anon_send(who, caf::exit_msg{who.address(), to_reason(exit, why)});
@@ -92,9 +97,11 @@ class requester {
   /// Waits for the answer to the oldest request, whatever it is. Its text, if it is an error.
   std::optional<std::string> await_oldest() {
     std::optional<std::string> wrong;
-    unanswered_.front().receive([] {}, [&](const caf::error& e) {
-      if (e != caf::sec::unexpected_response) wrong = caf::to_string(e);  // it is: a value that nobody looks at
-    });
+    unanswered_.front().receive([] {},
+                                [&](const caf::error& e) {
+                                  if (e != caf::sec::unexpected_response)
+                                    wrong = caf::to_string(e);  // it is: a value that nobody looks at
+                                });
     unanswered_.pop_front();
     return wrong;
   }

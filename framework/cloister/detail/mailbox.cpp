@@ -93,7 +93,8 @@ result<std::uint64_t> outgoing::put_at(deadline until) {
 }
 
 result<void> outgoing::send(unsigned direction, deadline until) {
-  auto done = commit("send", direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, gathered(out_->pieces()), until); });
+  auto done =
+      commit("send", direction, [&](std::uint16_t) { return carrier_.pipe().put(direction, gathered(out_->pieces()), until); });
   if (!done) return done.error();
   return {};
 }

@@ -69,7 +69,8 @@ auto send_written(attachment& carrier, Write write, Send send) -> decltype(send(
 }
 template <class T, class Send>
 result<void> send_encoded(attachment& carrier, const T& value, Send send) {
-  return send_written(carrier, [&](encoder& out) { out.value(value); }, send);
+  return send_written(
+      carrier, [&](encoder& out) { out.value(value); }, send);
 }
 
 /// The handles of one message that has been taken.

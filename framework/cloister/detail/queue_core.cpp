@@ -25,7 +25,8 @@ unfinished_messages& unfinished() {
 
 }  // namespace
 
-object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size, std::uint32_t hub_options) {
+object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size,
+                         std::uint32_t hub_options) {
   auto& here = membership::require();
   slots_options o;
   o.id = here.next_object_id();
@@ -61,7 +62,8 @@ void queue_to_message(encoder& out, const object_handle& handle, unsigned role) 
   out.value(object.id());
 }
 
-result<void> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until, std::size_t& done) {
+result<void> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until,
+                            std::size_t& done) {
   const auto me = self_actor();
   if (me == 0) return not_attached_error(q, "put_many");
   std::array<std::span<const std::byte>, 64> batch;

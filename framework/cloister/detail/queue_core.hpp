@@ -20,7 +20,8 @@ struct queue_options;
 namespace cloister::detail {
 
 /// `hub_options`: more of what the hub does with it (internal/registry_options.hpp). Throws `failure`.
-object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size, std::uint32_t hub_options = 0);
+object_handle make_queue(const queue_options& options, std::uint64_t fingerprint, std::size_t message_size,
+                         std::uint32_t hub_options = 0);
 /// The attachment behind a handle. Throws `failure{invalid}` if there is none.
 attachment& object_of(const object_handle& handle);
 /// The attachment that a handle in a message names, for a codec: of that kind and message type, else `failure{wrong_type}`.
@@ -28,7 +29,8 @@ object_handle queue_from_message(decoder& in, unsigned role, std::uint64_t finge
 void queue_to_message(encoder& out, const object_handle& handle, unsigned role);
 
 /// Raises `done` by the number of messages that were put: all, unless there is an error.
-result<void> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until, std::size_t& done);
+result<void> put_many_bytes(attachment& q, std::span<const std::byte> messages, std::size_t each, deadline until,
+                            std::size_t& done);
 void queue_close(attachment& q, bool now);
 bool queue_closed(const attachment& q);
 std::size_t queue_size(attachment& q);

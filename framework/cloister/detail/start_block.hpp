@@ -39,9 +39,9 @@ struct start_block {
   bool daemon = false;
   std::uint8_t method = 0;  ///< start_method
   std::uint8_t log_level = 0;
-  std::int64_t shutdown_ns = 0;                                           ///< how long SIGTERM may take
-  bool says_ready = false;                                                ///< its start is over when it says so
-  std::int64_t progress_ns = 0;                                           ///< how often it has to show progress from then on; 0: never
+  std::int64_t shutdown_ns = 0;  ///< how long SIGTERM may take
+  bool says_ready = false;       ///< its start is over when it says so
+  std::int64_t progress_ns = 0;  ///< how often it has to show progress from then on; 0: never
   std::uint64_t memory_limit = 0, cpu_limit_s = 0, open_files_limit = 0;  ///< 0: none
   // Descriptors come in this order: arguments, stdout, stderr, those among the arguments, the objects' memories.
   bool has_arguments_fd = false;  ///< the arguments are in a memfd, `arguments` is empty

@@ -167,7 +167,8 @@ answer ask(const owned_fd& control, const request& message, std::vector<int> fds
     case receive_status::received: break;
     case receive_status::ended: throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
     case receive_status::empty:
-      throw failure(detail::stop_reason().value_or(errc::stopping), "the node's hub did not answer, and this process was asked to stop");
+      throw failure(detail::stop_reason().value_or(errc::stopping),
+                    "the node's hub did not answer, and this process was asked to stop");
   }
   auto got = decode<answer>(reply.bytes);
   if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);

@@ -198,11 +198,11 @@ struct subscribe_reports {
   object_ref queue;
 };
 
-using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
-                             watch_process, monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words,
-                             shut_down, synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor,
-                             subscribe_reports, say_ready, show_progress, introduce, get_lane, find_actor, stop_actor, monitor_actor,
-                             bury_letter, subscribe_dead_letters>;
+using request =
+    std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
+                 watch_process, monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words, shut_down,
+                 synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor, subscribe_reports, say_ready,
+                 show_progress, introduce, get_lane, find_actor, stop_actor, monitor_actor, bury_letter, subscribe_dead_letters>;
 
 // Answers.
 struct done {};

@@ -74,7 +74,8 @@ struct tick {
 struct ready_time {
   std::uint64_t child = 0;
 };
-using message = std::variant<supervision_event, process_started, process_ready, start_refused, inner_ready, answered_call, tick, ready_time>;
+using message =
+    std::variant<supervision_event, process_started, process_ready, start_refused, inner_ready, answered_call, tick, ready_time>;
 
 note packed(message what) { return {std::make_shared<message>(std::move(what))}; }
 
@@ -223,7 +224,8 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     if (found == children_.end())
       return call.answer_to->give(cloister::error(errc::restarting, "supervisor '" + name_ + "': that child has just ended"));
     const auto& inner = found->second.inner;
-    if (!inner) return call.answer_to->give(cloister::error(errc::invalid, "supervisor '" + name_ + "': that child is no supervisor"));
+    if (!inner)
+      return call.answer_to->give(cloister::error(errc::invalid, "supervisor '" + name_ + "': that child is no supervisor"));
     call.path.erase(call.path.begin());
     caf_bridge::send(inner, packed(std::move(call)));
   }
@@ -250,9 +252,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     if (when == std::numeric_limits<std::int64_t>::max()) return;
     caf_bridge::send_to_self(*this, std::chrono::nanoseconds(std::max<std::int64_t>(when - now(), 0)), packed(tick{serial}));
   }
-  void answer(std::uint64_t to, supervision_answer what) override {
-    waiting_.extract(to).mapped()->give(what);
-  }
+  void answer(std::uint64_t to, supervision_answer what) override { waiting_.extract(to).mapped()->give(what); }
   void report(supervision_report what) override;
   void ready(result<void> how) override {
     if (outer_) return caf_bridge::send(outer_, packed(inner_ready{child_of_outer_, std::move(how)}));
@@ -275,7 +275,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   caf_bridge::actor outer_;
   const std::uint64_t child_of_outer_;
   std::unordered_map<std::uint64_t, live_child> children_;  // from the start that was asked for to its end
-  std::map<caf::actor_addr, std::uint64_t> watched_;         // proxies and inner supervisors, by child
+  std::map<caf::actor_addr, std::uint64_t> watched_;        // proxies and inner supervisors, by child
   std::unordered_map<std::uint64_t, std::shared_ptr<reply_channel>> waiting_;
   std::uint64_t last_call_ = 0, last_tick_ = 0;
   std::int64_t woken_at_ = std::numeric_limits<std::int64_t>::max();
@@ -316,7 +316,8 @@ void supervisor_actor::start(std::uint64_t child, const child_spec& spec) {
   auto what = *spec.inner;
   what.options.name = name_ + "/" + (what.options.name.empty() ? spec.id : what.options.name);
   c.process = {next_inner_number(), 0, what.options.name};
-  c.inner = caf_bridge::spawn<supervisor_actor>(system(), std::make_shared<setup>(setup{hub_, root_, std::move(what), {}, self, child}));
+  c.inner =
+      caf_bridge::spawn<supervisor_actor>(system(), std::make_shared<setup>(setup{hub_, root_, std::move(what), {}, self, child}));
   watched_[c.inner.address()] = child;
   monitor(c.inner);
   if (killed_) caf_bridge::send(c.inner, packed(supervision_event(killed{})));
@@ -332,9 +333,12 @@ void supervisor_actor::report(supervision_report what) {
     case kind::ended: detail::log(log_level::debug, title + " ended: " + how); break;
     case kind::ended_otherwise: detail::log(log_level::warning, title + " ended otherwise than it was asked to: " + how); break;
     case kind::start_failed: detail::log(log_level::warning, title + " could not be started: " + what.text); break;
-    case kind::restarting: detail::log(log_level::info, title + " is restarted, for the " + std::to_string(what.child.restarts + 1) + ". time"); break;
+    case kind::restarting:
+      detail::log(log_level::info, title + " is restarted, for the " + std::to_string(what.child.restarts + 1) + ". time");
+      break;
     case kind::gave_up:
-      detail::log(log_level::error, "supervisor '" + name_ + "' gives up: too many restarts, the last of " + child + ", which had ended: " + how);
+      detail::log(log_level::error,
+                  "supervisor '" + name_ + "' gives up: too many restarts, the last of " + child + ", which had ended: " + how);
       break;
     case kind::stopped: detail::log(log_level::debug, "supervisor '" + name_ + "' has ended"); break;
   }

@@ -193,7 +193,8 @@ void hub::on_timer(std::int64_t now) {
       m->kill_at = 0;
       kill_for(*m, "did not end in time");
     }
-    if (m->progress_by > 0 && now >= m->progress_by) kill_for(*m, "showed no progress for " + std::to_string(m->progress_ns / 1'000'000) + " ms");
+    if (m->progress_by > 0 && now >= m->progress_by)
+      kill_for(*m, "showed no progress for " + std::to_string(m->progress_ns / 1'000'000) + " ms");
   }
   if (launcher_kill_at_ > 0 && now >= launcher_kill_at_) {
     launcher_kill_at_ = 0;

@@ -85,9 +85,10 @@ class hub final : private control_plane::host {
     std::optional<last_words> words;
     std::int64_t shutdown_ns = 0;
     std::int64_t kill_at = 0;  // escalation of a SIGTERM; 0: none
-    std::int64_t progress_ns = 0, progress_by = 0;  // how often it promised to show progress, and until when it is next due; 0: never
-    std::string killed_for;                         // by the hub
-    bool says_ready = false;                        // its start is over when it says so
+    std::int64_t progress_ns = 0,
+                 progress_by = 0;  // how often it promised to show progress, and until when it is next due; 0: never
+    std::string killed_for;        // by the hub
+    bool says_ready = false;       // its start is over when it says so
     bool ready = false;
     std::string said;  // with it, while its supervisor has not heard of its start
     process_limits limits;
@@ -125,7 +126,8 @@ class hub final : private control_plane::host {
   exit_status past_exit(std::uint32_t incarnation) const;
 
   // hub_processes.cpp
-  result<void> may_start(std::uint32_t holder, const detail::start_block& block, std::size_t descriptors, const std::string& title) const;
+  result<void> may_start(std::uint32_t holder, const detail::start_block& block, std::size_t descriptors,
+                         const std::string& title) const;
   void start(member& by, start_process& what, datagram& d);
   void launch(member& by, std::uint32_t holder, detail::start_block block, std::vector<owned_fd> fds, starter_ear ear);
   bool say(const starter_ear& ear, const exit_message& word);
@@ -167,7 +169,7 @@ class hub final : private control_plane::host {
     std::uint64_t queue = 0;
     std::uint64_t missed = 0;
   };
-  struct supervised {  // a supervisor that is not within another, as the hub knows it
+  struct supervised {         // a supervisor that is not within another, as the hub knows it
     std::uint32_t owner = 0;  // incarnation of its process
     supervisor_options options;
     std::vector<std::pair<std::uint32_t, child_spec>> declared;  // each with the number of what it is to be within; 0: this
@@ -243,11 +245,11 @@ class hub final : private control_plane::host {
   std::map<std::uint64_t, supervised> supervisors_;
   std::vector<subscriber> dead_letters_;
   std::unique_ptr<control_plane> plane_;  // once there is a supervisor
-  bool adopts_ = false;         // the first process may have children that the launcher does not reap
-  bool adopted_left_ = false;   // and has some that are no members
-  bool shutting_down_ = false;  // the first process starts nothing more
-  bool ending_all_ = false;     // nor does anybody else: all are asked to end
-  bool leaving_ = false;        // the first process waits for the hub's end
+  bool adopts_ = false;                   // the first process may have children that the launcher does not reap
+  bool adopted_left_ = false;             // and has some that are no members
+  bool shutting_down_ = false;            // the first process starts nothing more
+  bool ending_all_ = false;               // nor does anybody else: all are asked to end
+  bool leaving_ = false;                  // the first process waits for the hub's end
   std::int64_t next_look_ = 0;
   std::int64_t launcher_kill_at_ = 0;  // 0: it owes nothing
   // any thread

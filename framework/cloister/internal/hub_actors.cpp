@@ -31,7 +31,8 @@ void hub::stop_it(const member& from, const stop_actor& what) {
 void hub::monitor_it(const member& from, const monitor_actor& what) {
   if (!objects_.holds(from.identity.incarnation, what.queue.object)) return;
   auto* m = actor_of(from, what.mailbox);
-  const monitor to{what.queue.object, what.letter, m != nullptr ? m->name : objects_.name_of(what.mailbox), m != nullptr ? m->pid : 0};
+  const monitor to{what.queue.object, what.letter, m != nullptr ? m->name : objects_.name_of(what.mailbox),
+                   m != nullptr ? m->pid : 0};
   if (m != nullptr) m->monitors.push_back(to);
   else notify(to, 0, objects_.last_exit(what.mailbox));
 }

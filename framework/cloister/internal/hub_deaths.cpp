@@ -160,7 +160,8 @@ void hub::bury_the_dead() {
 void hub::announce(member& m, const exit_status& exit) {
   const std::string why = reason_of(m, exit);
   if (!m.ear.listener && m.says_ready && !m.ready)
-    static_cast<void>(say(m.ear, refused{errc::not_started, "process '" + m.name + "' start: it ended before it was ready: " + exit.text()}));
+    static_cast<void>(
+        say(m.ear, refused{errc::not_started, "process '" + m.name + "' start: it ended before it was ready: " + exit.text()}));
   if (m.ear.listener) m.ear.listener->ended(exit, why);
   else tell_end(m.ear.channel, exit);
   for (auto& channel : m.watchers) tell_end(channel, exit);
@@ -169,7 +170,8 @@ void hub::announce(member& m, const exit_status& exit) {
   if (past_.size() > past_exits_kept) past_.pop_front();
   const bool orderly = ended_normally(exit) || exit.exception_type() == "cloister::declined";
   if (!orderly && !m.asked_to_end && !ending_all_) {
-    detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text() + (why.empty() ? "" : " (" + why + ")"));
+    detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text() +
+                                        (why.empty() ? "" : " (" + why + ")"));
   } else {
     log_line(m, "ended: " + exit.text());
   }

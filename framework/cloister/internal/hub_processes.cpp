@@ -24,7 +24,7 @@ namespace cloister::internal {
 namespace {
 
 constexpr std::size_t launches_at_once = 16;  // bounds descriptors in flight
-constexpr unsigned most_tries = 20;  // of one start, each by another launcher
+constexpr unsigned most_tries = 20;           // of one start, each by another launcher
 
 }  // namespace
 
@@ -66,9 +66,11 @@ bool hub::no_more_starts(const member& by) const noexcept {
 }
 
 // Whether `holder` has what `block` needs, and there is a descriptor for each thing that wants one.
-result<void> hub::may_start(std::uint32_t holder, const detail::start_block& block, std::size_t descriptors, const std::string& title) const {
+result<void> hub::may_start(std::uint32_t holder, const detail::start_block& block, std::size_t descriptors,
+                            const std::string& title) const {
   for (const auto& ref : block.objects) {
-    if (!objects_.holds(holder, ref.object)) return {errc::gone, title + "a handle among its arguments names no object of its starter"};
+    if (!objects_.holds(holder, ref.object))
+      return {errc::gone, title + "a handle among its arguments names no object of its starter"};
   }
   const std::size_t own = static_cast<std::size_t>(block.has_arguments_fd) + static_cast<std::size_t>(block.has_stdout) +
                           static_cast<std::size_t>(block.has_stderr) + block.descriptors;
@@ -81,7 +83,8 @@ result<void> hub::may_start(std::uint32_t holder, const detail::start_block& blo
 bool hub::say(const starter_ear& ear, const exit_message& word) {
   if (!ear.listener) return ear.channel && send_datagram(ear.channel.get(), encode(word), {}, false);
   if (const auto* yes = std::get_if<started>(&word))
-    return supervisors_.contains(ear.root) && ear.listener->started(yes->incarnation, yes->pid, members_.at(yes->incarnation)->name);
+    return supervisors_.contains(ear.root) &&
+           ear.listener->started(yes->incarnation, yes->pid, members_.at(yes->incarnation)->name);
   if (const auto* no = std::get_if<refused>(&word)) ear.listener->refused(cloister::error(no->code, no->text));
   return true;
 }
@@ -91,7 +94,8 @@ void hub::start(member& by, start_process& what, datagram& d) {
   starter_ear ear{std::move(d.fds[0]), 0, nullptr};
   d.fds.erase(d.fds.begin());
   const std::string title = "process '" + what.block.name + "' start: ";
-  if (d.truncated) return static_cast<void>(say(ear, refused{errc::no_descriptors, title + "the node's first process has no descriptor left"}));
+  if (d.truncated)
+    return static_cast<void>(say(ear, refused{errc::no_descriptors, title + "the node's first process has no descriptor left"}));
   if (auto may = may_start(by.identity.incarnation, what.block, d.fds.size(), title); !may)
     return static_cast<void>(say(ear, refused{may.error().code(), may.error().text()}));
   launch(by, by.identity.incarnation, std::move(what.block), std::move(d.fds), std::move(ear));

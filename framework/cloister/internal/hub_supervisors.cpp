@@ -69,7 +69,8 @@ hub::supervised* hub::supervisor_of(const member& from, std::uint64_t number) {
 void hub::make(member& from, make_supervisor& what, owned_fd exit_channel) {
   if (what.supervisor >> 32 != from.identity.incarnation || supervisors_.contains(what.supervisor))
     throw failure(errc::undecodable, "a supervisor's number that is not its maker's to give");
-  if (what.options.name.empty()) what.options.name = "supervisor-" + std::to_string(what.supervisor >> 32) + "." + std::to_string(what.supervisor & 0xffffffff);
+  if (what.options.name.empty())
+    what.options.name = "supervisor-" + std::to_string(what.supervisor >> 32) + "." + std::to_string(what.supervisor & 0xffffffff);
   supervised s;
   s.owner = from.identity.incarnation;
   s.options = std::move(what.options);
@@ -77,7 +78,8 @@ void hub::make(member& from, make_supervisor& what, owned_fd exit_channel) {
   supervisors_.emplace(what.supervisor, std::move(s));
 }
 
-result<child_spec> hub::spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds, bool truncated) {
+result<child_spec> hub::spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds,
+                                  bool truncated) {
   child_spec spec{std::move(child.terms), nullptr, nullptr};
   if (auto* options = std::get_if<supervisor_options>(&child.what)) {
     spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{std::move(*options), {}});
@@ -110,7 +112,8 @@ void hub::declare(member& from, declare_child& what, datagram& d) {
 result<std::vector<child_spec>> hub::take_declared(supervised& s) {
   auto declared = std::exchange(s.declared, {});
   if (const auto wrong = std::exchange(s.wrong, std::nullopt)) return *wrong;
-  auto number = static_cast<std::size_t>(std::count_if(declared.begin(), declared.end(), [](const auto& d) { return d.second.inner != nullptr; }));
+  auto number = static_cast<std::size_t>(
+      std::count_if(declared.begin(), declared.end(), [](const auto& d) { return d.second.inner != nullptr; }));
   std::vector<std::vector<child_spec>> within(number + 1);
   for (auto d = declared.rbegin(); d != declared.rend(); ++d) {
     auto& [where, spec] = *d;
@@ -119,7 +122,8 @@ result<std::vector<child_spec>> hub::take_declared(supervised& s) {
       std::reverse(children.begin(), children.end());
       spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{spec.inner->options, std::move(children)});
     }
-    if (where > number) return cloister::error(errc::invalid, "supervisor '" + s.options.name + "': a child of what was not declared");
+    if (where > number)
+      return cloister::error(errc::invalid, "supervisor '" + s.options.name + "': a child of what was not declared");
     within[where].push_back(std::move(spec));
   }
   std::reverse(within[0].begin(), within[0].end());
@@ -137,12 +141,14 @@ void hub::begin(member& from, begin_supervisor& what) {
   if (s->runs) return;
   auto children = take_declared(*s);
   auto good = children ? supervision::check(s->options, *children) : result<void>(children.error());
-  if (good && shutting_down_) good = cloister::error(errc::interrupted, "supervisor '" + s->options.name + "' start: the node is shutting down");
+  if (good && shutting_down_)
+    good = cloister::error(errc::interrupted, "supervisor '" + s->options.name + "' start: the node is shutting down");
   if (good) {
     s->runs = true;
     return plane().make(what.supervisor, {s->options, *std::move(children)}, std::move(s->exit_channel));
   }
-  static_cast<void>(send_datagram(s->exit_channel.get(), encode(exit_message{refused{good.error().code(), good.error().text()}}), {}, false));
+  static_cast<void>(
+      send_datagram(s->exit_channel.get(), encode(exit_message{refused{good.error().code(), good.error().text()}}), {}, false));
   supervisors_.erase(what.supervisor);
 }
 

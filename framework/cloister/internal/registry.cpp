@@ -135,7 +135,8 @@ void registry::unuse_role(record& r, unsigned role, const exit_status* died) {
   if (--r.roles[role - 1] > 0) return;
   if (r.queue) {
     const auto when = role == detail::sink_role ? close_with_last_sink : close_with_source;
-    if ((r.options & when) != 0) r.queue->close(detail::hub_actor, role == detail::sink_role ? detail::close_mode::drain : detail::close_mode::now);
+    if ((r.options & when) != 0)
+      r.queue->close(detail::hub_actor, role == detail::sink_role ? detail::close_mode::drain : detail::close_mode::now);
     if (role == detail::source_role && (r.options & actor_mailbox) != 0) close_mailbox(r);
   } else {
     r.pipe->set_end_state(role - detail::end_a, died != nullptr ? detail::end_state::dead : detail::end_state::closed,

@@ -128,7 +128,7 @@ class registry {
 
   drain_all drain_;
   std::map<std::uint64_t, record_ptr> objects_;
-  std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> held_;  // by incarnation, unordered, may name ended objects
+  std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> held_;    // by incarnation, unordered, may name ended objects
   std::vector<std::pair<std::uint64_t, std::vector<std::byte>>> untold_;  // lanes that had no room
   std::vector<lost_letters> lost_;
   std::size_t pin_count_ = 0;

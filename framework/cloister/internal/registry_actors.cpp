@@ -10,7 +10,9 @@ namespace cloister::internal {
 void registry::introduce(std::uint32_t by, const struct introduce& what) {
   auto* mailbox = find(what.mailbox);
   const auto* lane = find(what.lane);
-  if (mailbox == nullptr || lane == nullptr || !lane->queue || !mailbox->holders.contains(by) || (mailbox->options & actor_mailbox) == 0) return;
+  if (mailbox == nullptr || lane == nullptr || !lane->queue || !mailbox->holders.contains(by) ||
+      (mailbox->options & actor_mailbox) == 0)
+    return;
   if (!lane->has_role(by, detail::source_role)) return;
   auto& all = mailbox->askers;
   if (std::find(all.begin(), all.end(), what.lane) == all.end()) {
@@ -71,7 +73,8 @@ void registry::tell_lane(std::uint64_t lane, const record& mailbox) {
   encoder word;
   detail::write_head(word, detail::letter_head{detail::letter_kind::down, mailbox.id, mailbox.over, 0, 0});
   word.value(mailbox.last_exit);
-  if (deliver(lane, word.bytes()) == errc::would_block) untold_.emplace_back(lane, std::vector(word.bytes().begin(), word.bytes().end()));
+  if (deliver(lane, word.bytes()) == errc::would_block)
+    untold_.emplace_back(lane, std::vector(word.bytes().begin(), word.bytes().end()));
 }
 
 }  // namespace cloister::internal

@@ -10,4 +10,4 @@ inline constexpr std::uint32_t close_with_last_sink = 1;
 inline constexpr std::uint32_t actor_mailbox = 2;
 /// A queue that is of no use without its source: closed when that is gone.
 inline constexpr std::uint32_t close_with_source = 4;
-}
+}  // namespace cloister::internal

@@ -174,7 +174,8 @@ task<supervision::step> supervision::restart(child& c) {
   if (delay.first.count() == 0) co_return co_await attempt(c);
   const bool fresh = c.delay == 0 || world_.now() - c.started_at > delay.most.count();
   c.delay = fresh ? delay.first.count()
-                  : static_cast<std::int64_t>(std::min(static_cast<double>(delay.most.count()), static_cast<double>(c.delay) * delay.factor));
+                  : static_cast<std::int64_t>(
+                        std::min(static_cast<double>(delay.most.count()), static_cast<double>(c.delay) * delay.factor));
   std::uniform_real_distribution<double> varied(1 - delay.jitter, 1 + delay.jitter);
   c.state = child_state::restarting;
   retries_.emplace_back(after(world_.now(), static_cast<std::int64_t>(static_cast<double>(c.delay) * varied(random_))), c.number);
@@ -316,9 +317,8 @@ task<> supervision::end_together(const std::vector<child*>& all) {
     }
     child& c = *by_number(ended->child);
     c.last_exit = ended->exit;
-    const bool expected = c.spec.shutdown_ns < 0 || killed_
-                              ? ended->exit.signal() == SIGKILL
-                              : ended_normally(ended->exit) || abandoned_;
+    const bool expected =
+        c.spec.shutdown_ns < 0 || killed_ ? ended->exit.signal() == SIGKILL : ended_normally(ended->exit) || abandoned_;
     report(expected ? supervision_report::kind::ended : supervision_report::kind::ended_otherwise, c, ended->exit, ended->why);
     c.state = child_state::stopped;
     c.process.reset();
@@ -375,8 +375,15 @@ void supervision::drop_or_stop(child& c) {
 }
 
 child_info supervision::info(const child& c) const {
-  return {c.spec.id, c.state, c.process, c.spec.restart, c.spec.significant, c.spec.inner != nullptr, std::chrono::nanoseconds(c.spec.shutdown_ns),
-          c.restarts, c.process ? c.said : std::string()};
+  return {c.spec.id,
+          c.state,
+          c.process,
+          c.spec.restart,
+          c.spec.significant,
+          c.spec.inner != nullptr,
+          std::chrono::nanoseconds(c.spec.shutdown_ns),
+          c.restarts,
+          c.process ? c.said : std::string()};
 }
 
 void supervision::report(supervision_report::kind what, const child& c, const exit_status& exit, std::string text) {

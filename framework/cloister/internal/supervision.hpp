@@ -49,34 +49,74 @@ struct supervisor_spec {
 using child_name = std::variant<std::string, std::uint32_t>;
 
 // What a supervisor can be asked to do; `answer_to` is the environment's.
-struct add_child { child_spec spec; };               // simple_one_for_one: only its recipe counts, and may be none
-struct terminate_child { child_name who; bool lives = false; };  // `lives`: whoever it is, the process named is alive
-struct restart_child { child_name who; };
-struct delete_child { child_name who; };
+// simple_one_for_one: only its recipe counts, and may be none
+struct add_child {
+  child_spec spec;
+};
+// `lives`: whoever it is, the process named is alive
+struct terminate_child {
+  child_name who;
+  bool lives = false;
+};
+struct restart_child {
+  child_name who;
+};
+struct delete_child {
+  child_name who;
+};
 struct list_children {};
-struct find_child { child_name who; };
+struct find_child {
+  child_name who;
+};
 struct count_children {};
-struct change_specs {                                 // flags and the specifications of the static children
+struct change_specs {  // flags and the specifications of the static children
   supervisor_options options;
   std::vector<child_spec> children;
 };
 struct stop_supervisor {};
-struct await_child { child_name who; };               // answered when it is not going to be restarted any more, by how it ended
-using supervision_call = std::variant<add_child, terminate_child, restart_child, delete_child, list_children, find_child, count_children,
-                                      change_specs, stop_supervisor, await_child>;
+// answered when it is not going to be restarted any more, by how it ended
+struct await_child {
+  child_name who;
+};
+using supervision_call = std::variant<add_child, terminate_child, restart_child, delete_child, list_children, find_child,
+                                      count_children, change_specs, stop_supervisor, await_child>;
 using supervision_value = std::variant<std::monostate, child_info, std::vector<child_info>, child_counts, exit_status>;
 using supervision_answer = result<supervision_value>;
 
 // What happens to it.
-struct called { std::uint64_t answer_to = 0; supervision_call what; };
-struct child_started { std::uint64_t child = 0; process_id process; std::string said = {}; };
-struct child_refused { std::uint64_t child = 0; cloister::error why; };  // it could not be started
-struct child_declined { std::uint64_t child = 0; };                      // it started, and said that it is not needed
-struct child_ended { std::uint64_t child = 0; exit_status exit; std::string why = {}; };  // `why`: for what the node killed it
+struct called {
+  std::uint64_t answer_to = 0;
+  supervision_call what;
+};
+struct child_started {
+  std::uint64_t child = 0;
+  process_id process;
+  std::string said = {};
+};
+// it could not be started
+struct child_refused {
+  std::uint64_t child = 0;
+  cloister::error why;
+};
+// it started, and said that it is not needed
+struct child_declined {
+  std::uint64_t child = 0;
+};
+// `why`: for what the node killed it
+struct child_ended {
+  std::uint64_t child = 0;
+  exit_status exit;
+  std::string why = {};
+};
 struct time_came {};
-struct retry_child { std::uint64_t child = 0; };  // to itself
-struct abandoned {};                              // nobody wants it any more: end, restart nothing
-struct killed {};                                 // the same, and kill them all
+// to itself
+struct retry_child {
+  std::uint64_t child = 0;
+};
+// nobody wants it any more: end, restart nothing
+struct abandoned {};
+// the same, and kill them all
+struct killed {};
 using supervision_event =
     std::variant<called, child_started, child_refused, child_declined, child_ended, time_came, retry_child, abandoned, killed>;
 
@@ -166,13 +206,13 @@ class supervision {
 
   environment& world_;
   supervisor_options options_;
-  child_spec template_;  // simple_one_for_one
-  children children_;    // in the order of their start
+  child_spec template_;                            // simple_one_for_one
+  children children_;                              // in the order of their start
   std::unordered_map<std::string, child*> by_id_;  // not under simple_one_for_one
   std::unordered_map<std::uint64_t, child*> by_number_;
   std::unordered_map<std::uint32_t, child*> by_incarnation_;  // under simple_one_for_one
   inbox<supervision_event> inbox_;
-  std::deque<std::int64_t> restarts_;  // within the period
+  std::deque<std::int64_t> restarts_;                            // within the period
   std::vector<std::pair<std::int64_t, std::uint64_t>> retries_;  // when, which child
   std::uint64_t last_number_ = 0;
   bool abandoned_ = false, killed_ = false;

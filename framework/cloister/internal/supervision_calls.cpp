@@ -32,11 +32,14 @@ result<void> check_child(const supervisor_options& options, const child_spec& c)
 }  // namespace
 
 result<void> supervision::check(const supervisor_options& o, const std::vector<child_spec>& all) {
-  const auto wrong = [&](const std::string& what) -> result<void> { return {errc::invalid, "supervisor '" + o.name + "': " + what}; };
+  const auto wrong = [&](const std::string& what) -> result<void> {
+    return {errc::invalid, "supervisor '" + o.name + "': " + what};
+  };
   if (o.strategy > simple_one_for_one) return wrong("its strategy is none of the four");
   if (o.auto_shutdown > all_significant) return wrong("its auto_shutdown is none of the three");
   if (o.period.count() <= 0) return wrong("its period is not more than 0");
-  if (o.strategy == simple_one_for_one && o.auto_shutdown != no_auto_shutdown) return wrong("simple_one_for_one has no auto_shutdown");
+  if (o.strategy == simple_one_for_one && o.auto_shutdown != no_auto_shutdown)
+    return wrong("simple_one_for_one has no auto_shutdown");
   if (o.strategy == simple_one_for_one && all.size() != 1) return wrong("simple_one_for_one needs exactly one specification");
   std::set<std::string> ids;
   for (const auto& c : all) {
@@ -104,7 +107,8 @@ task<result<supervision_value>> supervision::add(add_child what) {
     if (const auto found = find(what.spec.id)) {
       const bool stopped = (*found)->state == child_state::stopped;
       co_return cloister::error(stopped ? errc::already_present : errc::already_started,
-                                "supervisor '" + options_.name + "': there is a child '" + what.spec.id + "' already" + (stopped ? ", which is not running" : ""));
+                                "supervisor '" + options_.name + "': there is a child '" + what.spec.id + "' already" +
+                                    (stopped ? ", which is not running" : ""));
     }
   }
   child& c = keep(std::move(what.spec));
@@ -184,8 +188,9 @@ result<supervision::child*> supervision::find(const child_name& who) {
   } else if (const auto found = by_incarnation_.find(std::get<std::uint32_t>(who)); found != by_incarnation_.end()) {
     return found->second;
   }
-  return cloister::error(errc::not_found, "supervisor '" + options_.name + "': there is no child " +
-                                              (id != nullptr ? "'" + *id + "'" : "of process " + std::to_string(std::get<std::uint32_t>(who))));
+  return cloister::error(errc::not_found,
+                         "supervisor '" + options_.name + "': there is no child " +
+                             (id != nullptr ? "'" + *id + "'" : "of process " + std::to_string(std::get<std::uint32_t>(who))));
 }
 
 result<std::uint64_t> supervision::running(const child_name& who) {
