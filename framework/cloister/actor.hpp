@@ -134,6 +134,14 @@ void monitor(const actor<T>& who, const queue<exit_notice>& to) {
   detail::actor_monitor(detail::object_of(who.handle()), {detail::object_of(to.handle()).id(), detail::no_role});
 }
 
+/// Ties this process to the one that the actor has now. Throws `failure{not_started}` if it has none.
+template <class T>
+void link(const actor<T>& who) {
+  const auto now = who.process();
+  if (!now) throw failure(errc::not_started, "actor '" + who.name() + "' link: it has no process now");
+  link(*now);
+}
+
 }  // namespace cloister
 
 #include <cloister/detail/actor-inl.hpp>

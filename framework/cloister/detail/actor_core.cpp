@@ -4,6 +4,7 @@
 
 #include <cloister/detail/child_link.hpp>
 #include <cloister/detail/stop.hpp>
+#include <cloister/fault.hpp>
 #include <cloister/internal/control.hpp>
 #include <cloister/internal/registry_options.hpp>
 #include <cloister/log.hpp>
@@ -251,8 +252,10 @@ result<void> actor_core::send_back(const reply_address& to, letter_kind kind, co
 }
 
 void actor_core::reply(const reply_address& to, const std::function<void(encoder&)>& write) {
+  fault_point("handle", 2);
   if (to.lane == 0 || deadline::at(to.until).has_passed()) return;
   if (auto sent = send_back(to, letter_kind::reply, write); !sent) refuse(to, sent.error());
+  fault_point("handle", 3);
 }
 
 void actor_core::refuse(const reply_address& to, const error& why) {
@@ -266,10 +269,13 @@ void actor_core::refuse(const reply_address& to, const error& why) {
 void actor_core::ask(attachment& mailbox, deadline until, const std::function<result<std::uint64_t>(const letter_head&)>& put,
                      std::uint64_t key, std::shared_ptr<pending_reply> reply) {
   const auto ticket = ++last_number_;
+  fault_point("ask", 1);
   if (introduced_.insert(mailbox.id()).second)
     send_request(membership::require().control(), introduce{mailbox.id(), mailbox_->id()});
+  fault_point("ask", 2);
   pending p{mailbox.id(), 0, 0, std::move(reply)};
   const auto position = put({letter_kind::ask, key, ticket, mailbox_->id(), until.at_ns()});
+  fault_point("ask", 3);
   if (!position) return p.reply->failed(mailbox_error(mailbox, position.error()));
   p.position = *position;
   if (!until.is_never())
@@ -337,9 +343,12 @@ result<void> ask_and_wait(attachment& mailbox, deadline until, const std::functi
     if (actor_core::current() != nullptr)
       return {errc::invalid, "actor '" + mailbox.name() + "' ask: an actor must not wait for another one: use self::ask"};
     auto& lane = thread_lane::of_this_thread();
+    fault_point("ask", 1);
     lane.introduce_to(mailbox);
+    fault_point("ask", 2);
     const auto ticket = lane.next_ticket();
     const auto position = put({letter_kind::ask, key, ticket, lane.mailbox().id(), until.at_ns()});
+    fault_point("ask", 3);
     if (!position) return mailbox_error(mailbox, position.error());
     for (;;) {
       taken message;

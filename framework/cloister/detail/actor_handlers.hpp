@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cloister/detail/actor_core.hpp>
+#include <cloister/fault.hpp>
 #include <cloister/wire.hpp>
 
 #include <concepts>
@@ -78,6 +79,7 @@ void run_handler(void* actor, actor_core& core, letter& l) {
   auto message = l.rest.value<M>();
   l.rest.finish();
   l.message.deliver();
+  fault_point("handle", 1);
   const reply_address to =
       l.head.kind == letter_kind::ask ? reply_address{l.head.reply_to, l.head.ticket, l.head.until} : reply_address{};
   try {

@@ -79,6 +79,13 @@ struct monitor_process {
   object_ref queue;
   std::uint64_t letter = 0;  // if not 0, as a letter for that monitor
 };
+/// When one of the two, the sender being one, ends other than normally, the other is killed; or no longer. Answer = done.
+struct link_processes {
+  std::uint32_t incarnation = 0;
+  std::int32_t pid = 0;
+  std::string name;
+  bool linked = true;
+};
 /// Handles about to be put into a message of `carrier`: descriptors beside it belong, in order, to the pins with object 0.
 struct pin {
   std::uint64_t token = 0;
@@ -198,11 +205,11 @@ struct subscribe_reports {
   object_ref queue;
 };
 
-using request =
-    std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
-                 watch_process, monitor_process, pin_handles, place_pins, cancel_pins, redeem_pin, get_bell, last_words, shut_down,
-                 synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor, subscribe_reports, say_ready,
-                 show_progress, introduce, get_lane, find_actor, stop_actor, monitor_actor, bury_letter, subscribe_dead_letters>;
+using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
+                             watch_process, monitor_process, link_processes, pin_handles, place_pins, cancel_pins, redeem_pin,
+                             get_bell, last_words, shut_down, synchronise, make_supervisor, declare_child, begin_supervisor,
+                             call_supervisor, subscribe_reports, say_ready, show_progress, introduce, get_lane, find_actor,
+                             stop_actor, monitor_actor, bury_letter, subscribe_dead_letters>;
 
 // Answers.
 struct done {};

@@ -213,7 +213,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     if (found.empty()) return;
     const auto& c = found.mapped();
     if (c.begun) return machine_.on(child_ended{child, std::move(exit), std::move(why)});
-    if (exit.exception_type() == "cloister::declined") return machine_.on(child_declined{child});
+    if (has_declined(exit)) return machine_.on(child_declined{child});
     if (why.empty()) why = c.late ? "it was not ready in time" : "it ended before it was ready: " + exit.text();
     machine_.on(child_refused{child, cloister::error(errc::not_started, why, std::move(exit))});
   }

@@ -332,6 +332,10 @@ void hub::act(member& from, request& what, datagram& d) {
       if (to != h.members_.end()) to->second->monitors.push_back({r.queue.object, r.letter, r.name, r.pid});
       else h.notify({r.queue.object, r.letter, r.name, r.pid}, r.incarnation, h.past_exit(r.incarnation));
     }
+    void operator()(link_processes& r) {
+      h.link(from, r);
+      answer_with(need(d, 0), done{});
+    }
     void operator()(pin_handles& r) { h.objects_.pin(by, r, d.fds); }
     void operator()(place_pins& r) { h.objects_.place(by, r); }
     void operator()(cancel_pins& r) { h.objects_.cancel(by, r); }

@@ -95,6 +95,7 @@ class hub final : private control_plane::host {
     starter_ear ear;
     std::vector<owned_fd> watchers;  // exit channels of others than its starter
     std::vector<monitor> monitors;
+    std::vector<std::uint32_t> links;  // incarnations, each of which has this one
   };
   struct pending_start {
     std::uint32_t incarnation = 0;
@@ -159,6 +160,8 @@ class hub final : private control_plane::host {
   void bury_the_dead();
   exit_status status_of(const member& m) const;
   void announce(member& m, const exit_status& exit);
+  void link(member& from, const link_processes& what);
+  void end_linked(member& m, const exit_status& exit);
   static void tell_end(const owned_fd& channel, const exit_status& exit);
   void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
   bool delivered(const waiting_notice& n);

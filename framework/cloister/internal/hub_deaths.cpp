@@ -37,6 +37,12 @@ std::optional<int> status_by_kernel(const owned_fd& pidfd) noexcept {
   return info.exit_code;
 }
 
+bool is_orderly(const exit_status& exit) { return ended_normally(exit) || has_declined(exit); }
+
+std::string why_linked(const std::string& name, pid_t pid, const exit_status& exit) {
+  return "was linked to process '" + name + "' (pid " + std::to_string(pid) + "), which ended: " + exit.text();
+}
+
 }  // namespace
 
 void hub::tell_end(const owned_fd& channel, const exit_status& exit) {
@@ -49,6 +55,31 @@ void hub::kill_for(member& m, const std::string& why) {
   if (m.killed_for.empty()) m.killed_for = why;
   m.progress_by = 0;
   signal(m, SIGKILL, 0);
+}
+
+void hub::link(member& from, const link_processes& what) {
+  const auto by = from.identity.incarnation;
+  if (by == 1 || what.incarnation == 1 || by == what.incarnation) return;
+  const auto other = members_.find(what.incarnation);
+  std::erase(from.links, what.incarnation);
+  if (other != members_.end()) std::erase(other->second->links, by);
+  if (!what.linked) return;
+  if (other == members_.end()) {
+    const auto exit = past_exit(what.incarnation);
+    if (!is_orderly(exit)) kill_for(from, why_linked(what.name, what.pid, exit));
+    return;
+  }
+  from.links.push_back(what.incarnation);
+  other->second->links.push_back(by);
+}
+
+void hub::end_linked(member& m, const exit_status& exit) {
+  for (const auto incarnation : m.links) {
+    const auto other = members_.find(incarnation);
+    if (other == members_.end()) continue;
+    std::erase(other->second->links, m.identity.incarnation);
+    if (!is_orderly(exit) && !other->second->pidfd_readable) kill_for(*other->second, why_linked(m.name, m.pid, exit));
+  }
 }
 
 void hub::has_progressed(member& m) {
@@ -166,10 +197,10 @@ void hub::announce(member& m, const exit_status& exit) {
   else tell_end(m.ear.channel, exit);
   for (auto& channel : m.watchers) tell_end(channel, exit);
   for (const auto& to : m.monitors) notify(to, m.identity.incarnation, exit);
+  end_linked(m, exit);
   past_.emplace_back(m.identity.incarnation, exit);
   if (past_.size() > past_exits_kept) past_.pop_front();
-  const bool orderly = ended_normally(exit) || exit.exception_type() == "cloister::declined";
-  if (!orderly && !m.asked_to_end && !ending_all_) {
+  if (!is_orderly(exit) && !m.asked_to_end && !ending_all_) {
     detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text() +
                                         (why.empty() ? "" : " (" + why + ")"));
   } else {

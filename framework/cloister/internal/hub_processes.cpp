@@ -305,7 +305,8 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
     ::kill(pid, SIGKILL);
     m.asked_to_end = m.unwatched = true;
   }
-  if (!m.control) send_signal(m.pidfd, SIGKILL);         // its socket ended already
+  if (!m.control || !m.killed_for.empty())
+    send_signal(m.pidfd, SIGKILL);                       // its socket ended already, or so did what it was linked to
   if (!told || !members_.contains(m.identity.parent)) {  // its starter died meanwhile, or gave up
     m.asked_to_end = true;
     send_signal(m.pidfd, SIGKILL);

@@ -45,6 +45,9 @@ struct supervisor_spec {
   std::vector<child_spec> children;
 };
 
+/// Its body threw `declined`: it started, and is not needed.
+inline bool has_declined(const exit_status& exit) { return exit.exception_type() == "cloister::declined"; }
+
 /// A child by its id, or under simple_one_for_one by its process's incarnation.
 using child_name = std::variant<std::string, std::uint32_t>;
 
