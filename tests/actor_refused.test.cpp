@@ -6,6 +6,7 @@
 #include <cloister/detail/actor_core.hpp>
 
 #include <csignal>
+#include <future>
 #include <thread>
 
 using namespace cloister;
@@ -213,4 +214,65 @@ TEST_CASE("every ask is answered or says why not, while the actor is killed agai
   CHECK(answered > 0);
   INFO(lost << " lost");
   CHECK(answered + lost == 3 * (300 / harness::slowdown));
+}
+
+namespace {
+
+struct keeper {
+  source<int> numbers;
+  pipe_end<int> end;
+  int asked = 0;
+  keeper(source<int> q, pipe_end<int> p) : numbers(std::move(q)), end(std::move(p)) {}
+  int on(total) { return ++asked; }
+};
+
+/// Owes everybody a reply.
+struct silent {
+  queue<int> asked;
+  reply<int> on(total) {
+    asked.put(1);
+    kept.emplace_back();
+    return kept.back();
+  }
+  std::vector<reply<int>> kept = {};
+};
+struct ask_silent {
+  actor<silent> whom;
+};
+struct waiting {
+  reply<bool> on(self& me, ask_silent a) {
+    const auto got = co_await me.ask(a.whom, total{});
+    co_return got == errc::undecodable;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an ask whose reply would go into something that is no lane gets none, and harms nothing") {
+  queue<int> numbers{here()};
+  auto [mine, theirs] = pipe<int>(here());
+  const auto pipe_id = detail::object_of(theirs.handle()).id();
+  const actor<keeper> a{here(), numbers, std::move(theirs)};
+  auto& mailbox = detail::object_of(a.handle());
+  for (const auto id : {detail::object_of(numbers.handle()).id(), pipe_id, std::uint64_t{12345}})
+    REQUIRE(detail::put_letter(mailbox, {detail::letter_kind::ask, detail::key_of<total>(), 1, id, deadline::never().at_ns()},
+                               total{}, 100, 20s));
+  CHECK(a.ask(total{}, 20s).value() == 4);
+  CHECK(numbers.try_get() == errc::would_block);
+  CHECK(mine.try_recv() == errc::would_block);
+}
+
+TEST_CASE("a reply that cannot be decoded is an error of the ask; the actor goes on") {
+  queue<int> asked{here()};
+  const actor<silent> s{here(), asked};
+  const actor<waiting> w{here()};
+  auto& mailbox = detail::object_of(w.handle());
+  auto said = std::async(std::launch::async, [&] { return w.ask(ask_silent{s}, 20s); });
+  REQUIRE(asked.get(20s));
+  // Whoever has a handle can forge letters; the first ask of an actor has ticket 1.
+  for (const auto kind :
+       {detail::letter_kind::refusal, detail::letter_kind::down, detail::letter_kind::ended, detail::letter_kind::reply})
+    REQUIRE(detail::put_letter(mailbox, {kind, 0, 1, 0, 0}, std::uint8_t{7}, 100, 20s));
+  CHECK(said.get().value());
+  CHECK(w.is_alive());
 }

@@ -92,18 +92,17 @@ class [[nodiscard]] asking {
     std::optional<result<R>> got;
     std::function<void(result<R>)> then;
     std::coroutine_handle<> waiter;
-    void arrived(decoder& rest) override {
-      if constexpr (std::is_void_v<R>) deliver({});
-      else deliver(rest.value<R>());
+    void read(decoder& rest) override {
+      if constexpr (std::is_void_v<R>) got = result<R>();
+      else got = rest.value<R>();
     }
-    void failed(const error& why) override { deliver(why); }
+    void fail(const error& why) override { got = why; }
+    void settle() override {
+      if (then) return std::exchange(then, {})(*std::exchange(got, std::nullopt));
+      if (auto frame = std::exchange(waiter, {})) frame.resume();
+    }
     void abandoned() noexcept override {
       if (auto frame = std::exchange(waiter, {})) frame.destroy();
-    }
-    void deliver(result<R> what) {
-      if (then) return std::exchange(then, {})(std::move(what));
-      got = std::move(what);
-      if (auto frame = std::exchange(waiter, {})) frame.resume();
     }
   };
   std::shared_ptr<state> state_ = std::make_shared<state>();

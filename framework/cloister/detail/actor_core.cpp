@@ -167,15 +167,16 @@ void actor_core::handle(void* actor, letter& l) {
     }
     case letter_kind::reply:
     case letter_kind::refusal: {
-      const auto p = pending_.extract(l.head.ticket);
+      const auto refused = l.head.kind == letter_kind::refusal ? std::optional(l.rest.value<error>()) : std::nullopt;
+      auto p = pending_.extract(l.head.ticket);
       if (p.empty()) return l.message.deliver();
-      cancel(p.mapped().timer);
-      if (l.head.kind == letter_kind::refusal) {
-        const auto why = l.rest.value<error>();
-        l.message.deliver();
-        return guarded([&] { p.mapped().reply->failed(why); });
-      }
-      return guarded([&] { p.mapped().reply->arrived(l.rest); });
+      auto& reply = *p.mapped().reply;
+      try {
+        if (refused) reply.fail(*refused);
+        else reply.read(l.rest);
+      } catch (const failure& f) { reply.fail(f.error()); }
+      l.message.deliver();
+      return settle(p.mapped());
     }
     case letter_kind::down: {
       const auto exit = l.rest.value<exit_status>();
@@ -227,6 +228,8 @@ std::shared_ptr<attachment> actor_core::lane(std::uint64_t id) {
   if (const auto known = lanes_.find(id); known != lanes_.end()) return known->second;
   auto& here = membership::require();
   auto found = here.find(id);  // of this very process
+  const auto is_lane = [](const attachment& a) { return a.kind() == object_kind::queue && a.fingerprint() == lane_fingerprint; };
+  if (found && id != mailbox_->id() && !is_lane(*found)) throw failure(errc::gone, "reply: that is no lane");
   if (!found) {
     std::erase_if(lanes_, [](const auto& l) { return l.second->queue().closed(); });
     datagram reply;
@@ -276,7 +279,10 @@ void actor_core::ask(attachment& mailbox, deadline until, const std::function<re
   pending p{mailbox.id(), 0, 0, std::move(reply)};
   const auto position = put({letter_kind::ask, key, ticket, mailbox_->id(), until.at_ns()});
   fault_point("ask", 3);
-  if (!position) return p.reply->failed(mailbox_error(mailbox, position.error()));
+  if (!position) {
+    p.reply->fail(mailbox_error(mailbox, position.error()));
+    return p.reply->settle();
+  }
   p.position = *position;
   if (!until.is_never())
     p.timer = after(std::chrono::nanoseconds(until.remaining_ns()), [this, ticket, name = mailbox.name()] {
@@ -286,10 +292,15 @@ void actor_core::ask(attachment& mailbox, deadline until, const std::function<re
 }
 
 void actor_core::fail_pending(std::uint64_t ticket, const error& why) {
-  const auto p = pending_.extract(ticket);
+  auto p = pending_.extract(ticket);
   if (p.empty()) return;
-  cancel(p.mapped().timer);
-  guarded([&] { p.mapped().reply->failed(why); });
+  p.mapped().reply->fail(why);
+  settle(p.mapped());
+}
+
+void actor_core::settle(pending& p) {
+  cancel(p.timer);
+  guarded([&] { p.reply->settle(); });
 }
 
 std::uint64_t actor_core::after(std::chrono::nanoseconds delay, std::function<void()> what) {
@@ -357,21 +368,19 @@ result<void> ask_and_wait(attachment& mailbox, deadline until, const std::functi
           return {errc::timed_out, "actor '" + mailbox.name() + "' ask: no reply in time"};
         return got.error();
       }
+      const struct consumption {
+        taken& read;
+        ~consumption() { read.deliver(); }  // also one that says nothing: the next ask would find it again
+      } at_the_end{message};
       reading r(lane.mailbox(), own_copy(message));
       if (r.head.kind == letter_kind::down && r.head.key == mailbox.id() && *position < r.head.ticket) {
-        const auto exit = r.in.value<exit_status>();
-        message.deliver();
-        return down_error(mailbox, exit);
+        return down_error(mailbox, r.in.value<exit_status>());
       }
-      if (r.head.ticket == ticket && (r.head.kind == letter_kind::reply || r.head.kind == letter_kind::refusal)) {
-        if (r.head.kind == letter_kind::reply) read(r.in);
-        std::optional<error> no;
-        if (r.head.kind == letter_kind::refusal) no = r.in.value<error>();
-        message.deliver();
-        if (no) return *no;
-        return {};
-      }
-      message.deliver();  // for an earlier ask, which did not wait for it
+      if (r.head.ticket != ticket) continue;  // for an earlier ask, which did not wait for it
+      if (r.head.kind == letter_kind::refusal) return r.in.value<error>();
+      if (r.head.kind != letter_kind::reply) continue;
+      read(r.in);
+      return {};
     }
   } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
     return {errc::no_memory, "actor '" + mailbox.name() + "' ask: no memory"};

@@ -78,9 +78,11 @@ struct reply_address {
 class pending_reply {
  public:
   virtual ~pending_reply() = default;
-  /// `rest`: the reply's value.
-  virtual void arrived(decoder& rest) = 0;
-  virtual void failed(const error& why) = 0;
+  /// `rest`: the reply's value. Throws `failure`; calls nobody.
+  virtual void read(decoder& rest) = 0;
+  virtual void fail(const error& why) = 0;
+  /// What was read, or failed, goes to whoever waits for it.
+  virtual void settle() = 0;
   /// The actor ends: nothing of its code runs any more.
   virtual void abandoned() noexcept = 0;
 };
@@ -126,6 +128,7 @@ class actor_core {
   void guarded(const std::function<void()>& code, const reply_address& to = {});
   result<void> send_back(const reply_address& to, letter_kind kind, const std::function<void(encoder&)>& write);
   void fail_pending(std::uint64_t ticket, const error& why);
+  void settle(pending& p);
   void run_timers();
   std::shared_ptr<attachment> lane(std::uint64_t id);
   void dead_letter(const std::string& why);
