@@ -276,3 +276,15 @@ TEST_CASE("a reply that cannot be decoded is an error of the ask; the actor goes
   CHECK(said.get().value());
   CHECK(w.is_alive());
 }
+
+TEST_CASE("a letter that cannot be read, in the lane of a thread that asks, fails one ask and not the next") {
+  const actor<summer> a{here()};
+  auto& mailbox = detail::object_of(a.handle());
+  const auto put = [&](const detail::letter_head& head) {
+    const auto lane = detail::membership::require().find(head.reply_to);
+    REQUIRE(lane->queue().put(detail::self_actor(), std::vector<std::byte>(3), 20s));
+    return detail::put_letter(mailbox, head, add{1}, 100, 20s);
+  };
+  CHECK(detail::ask_and_wait(mailbox, 20s, put, detail::key_of<add>(), [](decoder&) {}) == errc::undecodable);
+  CHECK(a.ask(add{1}, 20s).value() == 2);
+}
