@@ -186,7 +186,7 @@ void hub::on_timer(std::int64_t now) {
     next_look_ = now + look_interval_ns;
     objects_.look();
     if (adopted_left_) look_at_adopted();
-    std::erase_if(notices_, [this](const waiting_notice& n) { return delivered(n); });
+    std::erase_if(notices_, [this](const waiting_notice& n) { return objects_.delivered(n.queue, n.bytes); });
   }
   for (auto& [incarnation, m] : members_) {
     if (m->kill_at > 0 && now >= m->kill_at) {

@@ -164,7 +164,6 @@ class hub final : private control_plane::host {
   void end_linked(member& m, const exit_status& exit);
   static void tell_end(const owned_fd& channel, const exit_status& exit);
   void notify(const monitor& to, std::uint32_t incarnation, const exit_status& exit);
-  bool delivered(const waiting_notice& n);
 
   // hub_supervisors.cpp
   struct recipe;

@@ -226,13 +226,7 @@ void hub::notify(const monitor& to, std::uint32_t incarnation, const exit_status
   if (!exit.exception_type().empty())
     notice.exit = exit_status::threw(exit.exception_type().substr(0, longest_word), exit.exception_text().substr(0, longest_word));
   waiting_notice shortened{to.queue, bytes()};
-  if (!delivered(shortened)) notices_.push_back(std::move(shortened));
-}
-
-// True if it needs not be tried again.
-bool hub::delivered(const waiting_notice& n) {
-  const auto done = objects_.deliver(n.queue, n.bytes);
-  return !(done == errc::would_block || done == errc::no_memory);
+  if (!objects_.delivered(shortened.queue, shortened.bytes)) notices_.push_back(std::move(shortened));
 }
 
 }  // namespace cloister::internal

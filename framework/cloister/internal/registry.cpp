@@ -220,7 +220,7 @@ void registry::bury(std::span<const dead_process> dead) {
 }
 
 void registry::look() {
-  std::erase_if(untold_, [this](const auto& word) { return deliver(word.first, word.second) != errc::would_block; });
+  std::erase_if(untold_, [this](const auto& word) { return delivered(word.first, word.second); });
   const bool forget = ++looks_ % 4 == 0 && pin_count_ > 0;
   for (auto& [id, r] : objects_) {
     if (r->queue) r->queue->look();
@@ -253,6 +253,11 @@ result<void> registry::deliver(std::uint64_t queue, std::span<const std::byte> m
   auto put = r->queue->put(detail::hub_actor, message, deadline::passed());
   if (!put) return put.error();
   return {};
+}
+
+bool registry::delivered(std::uint64_t queue, std::span<const std::byte> message) {
+  const auto done = deliver(queue, message);
+  return !(done == errc::would_block || done == errc::no_memory);
 }
 
 }  // namespace cloister::internal

@@ -94,6 +94,8 @@ class registry {
 
   /// Puts a message of the hub itself; would_block if it does not fit now.
   result<void> deliver(std::uint64_t queue, std::span<const std::byte> message);
+  /// The same. False: there is no room or no memory now, so it is to be tried again.
+  bool delivered(std::uint64_t queue, std::span<const std::byte> message);
 
  private:
   struct record;
