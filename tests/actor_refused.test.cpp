@@ -4,6 +4,7 @@
 
 #include <cloister/actor.hpp>
 #include <cloister/detail/actor_core.hpp>
+#include <cloister/internal/control.hpp>
 
 #include <csignal>
 #include <future>
@@ -287,4 +288,99 @@ TEST_CASE("a letter that cannot be read, in the lane of a thread that asks, fail
   };
   CHECK(detail::ask_and_wait(mailbox, 20s, put, detail::key_of<add>(), [](decoder&) {}) == errc::undecodable);
   CHECK(a.ask(add{1}, 20s).value() == 2);
+}
+
+namespace {
+
+struct forks {
+  int on(self& me, const ask_in_handler& a) {
+    queue<int> answer{me.here()};
+    process p = process::fork(me.here(), [&] { answer.put(static_cast<int>(a.whom.ask(add{1}, 20s).value())); });
+    p.join();
+    return answer.try_get().value();
+  }
+};
+struct fills {
+  bool on(const ask_in_handler& a) {
+    while (a.whom.tell(add{1}, deadline::never())) {}
+    return true;
+  }
+};
+
+}  // namespace
+
+#ifndef CLOISTER_TSAN
+TEST_CASE("a process that a handler forked is no actor: it may wait for one") {
+  const actor<summer> a{here()};
+  const actor<forks> b{here()};
+  CHECK(b.ask(ask_in_handler{a}, 20s).value() == 1);
+}
+#endif
+
+TEST_CASE("an actor never waits for room, whatever deadline it says") {
+  const actor<summer> a{here(), actor_options{.max_messages = 4}};
+  const actor<fills> b{here()};
+  ::kill(pid_of(a), SIGSTOP);
+  CHECK(b.ask(ask_in_handler{a}, 20s).value());
+  ::kill(pid_of(a), SIGCONT);
+}
+
+TEST_CASE("an ask for which the actor has no memory is an error, and the actor goes on") {
+  if (harness::sanitized) return;  // whose own memory does not fit into a limit
+  const actor<summer> a{here(), actor_options{.process = {.limits = {.memory = 128 << 20}}}};
+  CHECK(a.ask(text{std::string(200 << 20, 'x')}, 50s) == errc::no_memory);
+  CHECK(a.ask(add{1}, 20s).value() == 1);
+}
+
+namespace {
+
+struct ask_soon {
+  actor<silent> whom;
+};
+struct impatient {
+  reply<bool> on(self& me, ask_soon a) { co_return (co_await me.ask(a.whom, total{}, 20ms)) == errc::timed_out; }
+};
+struct thief {
+  std::uint64_t mailbox = 0;
+  explicit thief(self& me) { mailbox = detail::object_of(me.handle(*this).handle()).id(); }
+  errc on(add object) {
+    internal::datagram reply;
+    return refused_code([&] {
+      internal::ask(detail::membership::require().control(), internal::get_lane{mailbox, static_cast<std::uint64_t>(object.n)}, {},
+                    reply);
+    });
+  }
+  template <class Call>
+  static errc refused_code(Call call) {
+    try {
+      call();
+    } catch (const failure& f) { return f.code(); }
+    return errc::timed_out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an actor's ask ends by its deadline") {
+  const actor<silent> s{here(), queue<int>{here()}};
+  const actor<impatient> a{here()};
+  CHECK(a.ask(ask_soon{s}, 20s).value());
+}
+
+TEST_CASE("an actor gets no queue from the hub that was not introduced to it") {
+  const queue<int> secret{here()};
+  const actor<thief> a{here()};
+  CHECK(a.ask(add{static_cast<long>(detail::object_of(secret.handle()).id())}, 20s).value() == errc::gone);
+}
+
+TEST_CASE("the end of an actor's process is heard by whoever monitors it, also late") {
+  const actor<summer> a{here()};
+  queue<exit_notice> ends{here()};
+  monitor(a, ends);
+  const auto process = a.process().value();
+  CHECK(ends.get(20ms) == errc::timed_out);
+  ::kill(process.pid, SIGKILL);
+  CHECK(ends.get(20s).value().process == process);
+  monitor(a, ends);
+  CHECK(ends.get(20s).value().exit.signal() == SIGKILL);
 }

@@ -85,8 +85,9 @@ class [[nodiscard]] actor {
   /// Hands over a message, and does not wait until it is handled. Throws `failure`: closed, peer_down, would_block (in an actor), stopping, ...
   template <class M>
   void tell(const M& message) const {
-    tell(message, detail::actor_core::current() != nullptr ? deadline::passed() : deadline::never()).value();
+    tell(message, deadline::never()).value();
   }
+  /// Waits for room until then; in an actor it does not wait.
   template <class M>
   result<void> tell(const M& message, deadline until) const;
   template <class M>

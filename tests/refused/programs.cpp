@@ -14,6 +14,17 @@ struct with_pointer {
   int* p;
 };
 
+struct question {
+  int n;
+};
+struct borrower {
+#ifdef CLOISTER_RIGHT
+  reply<int> on(question q) { co_return q.n; }
+#else
+  reply<int> on(const question& q) { co_return q.n; }
+#endif
+};
+
 void program(node& here) {
   queue<int> q{here};
   [[maybe_unused]] const source<int> in = q;
@@ -26,6 +37,7 @@ void program(node& here) {
   auto [receiver, sender] = one_way<int>(here);
   sender.send(receiver.recv());
   process c = process::fork(here, [n] { static_cast<void>(n); });
+  actor<borrower>{here}.ask(question{1});
 #elif CASE == 1
   process a{here, [n] { static_cast<void>(n); }};
 #elif CASE == 2
@@ -51,5 +63,9 @@ void program(node& here) {
 #elif CASE == 11
   auto [receiver, sender] = one_way<int>(here);
   sender.recv();
+#elif CASE == 12
+  actor<borrower>{here}.ask(question{1});
+#elif CASE == 13
+  actor<borrower>{here}.ask(n);
 #endif
 }

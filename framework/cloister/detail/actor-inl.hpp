@@ -96,6 +96,7 @@ template <class M>
 result<void> actor<T>::tell(const M& message, deadline until) const {
   auto& mailbox = object();
   const auto key = detail::enter_handler<T, M>();
+  if (detail::actor_core::current() != nullptr) until = deadline::passed();
   auto put = detail::put_letter(mailbox, {detail::letter_kind::tell, key, 0, 0, 0}, message, limit_, until);
   if (!put) return detail::mailbox_error(mailbox, put.error());
   return {};

@@ -10,11 +10,13 @@
 #include <cloister/log.hpp>
 #include <cloister/node.hpp>
 #include <cloister/queue.hpp>
+#include <cloister/supervision.hpp>
 #include <cloister/this_process.hpp>
 
 #include <csignal>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 namespace cloister::detail {
@@ -32,38 +34,51 @@ struct reading {
   reading(attachment& mailbox, std::span<const std::byte> bytes) : handles(mailbox), in(bytes, &handles), head(read_head(in)) {}
 };
 
+// Has the hub introduce that lane to the mailbox, unless that is remembered.
+void introduce_to(std::unordered_set<std::uint64_t>& introduced, const attachment& mailbox, std::uint64_t lane) {
+  constexpr std::size_t most_remembered = 4096;
+  if (introduced.contains(mailbox.id())) return;
+  send_request(membership::require().control(), introduce{mailbox.id(), lane});
+  if (introduced.size() >= most_remembered) introduced.clear();
+  introduced.insert(mailbox.id());
+}
+
+// The head alone; of a letter that is too short for one, a tell's.
+letter_head head_of(const taken& message) {
+  std::array<std::byte, sizeof(letter_head)> bytes{};
+  const auto have = std::span(bytes).first(std::min(bytes.size(), message.size()));
+  message.copy_to(have);
+  decoder in(have);
+  return have.size() == bytes.size() ? read_head(in) : letter_head();
+}
+
 // What this thread hears of what it asked. In a forked process another one: the parent's is the parent's.
 class thread_lane {
  public:
   static thread_lane& of_this_thread() {
     thread_local thread_lane lane;
-    const auto incarnation = membership::require().id().incarnation;
-    if (!lane.mailbox_ || lane.incarnation_ != incarnation) {
+    const auto member = membership::require().serial();
+    if (!lane.mailbox_ || lane.member_ != member) {
       const auto made = make_queue({.name = "lane"}, lane_fingerprint, 0, close_with_source);
       lane.mailbox_ = object_handle(made.object(), source_role);
-      lane.incarnation_ = incarnation;
+      lane.member_ = member;
       lane.introduced_.clear();
     }
     return lane;
   }
   attachment& mailbox() noexcept { return *mailbox_; }
   std::uint64_t next_ticket() noexcept { return ++last_ticket_; }
-  void introduce_to(const attachment& other) {
-    if (!introduced_.contains(other.id())) send_request(membership::require().control(), introduce{other.id(), mailbox_->id()});
-    if (introduced_.size() >= most_remembered) introduced_.clear();
-    introduced_.insert(other.id());
-  }
+  void introduce_to(const attachment& other) { detail::introduce_to(introduced_, other, mailbox_->id()); }
 
  private:
-  static constexpr std::size_t most_remembered = 4096;
   object_handle mailbox_;
-  std::uint32_t incarnation_ = 0;
+  std::uint64_t member_ = 0;  // whose it is: this process may have been forked, or have had another node
   std::uint64_t last_ticket_ = 0;
   std::unordered_set<std::uint64_t> introduced_;
 };
 
 error down_error(attachment& mailbox, const exit_status& exit) {
-  if (exit.success() || exit.signal() == SIGTERM) return {errc::closed, "actor '" + mailbox.name() + "' ask: it has ended"};
+  if (ended_normally(exit)) return {errc::closed, "actor '" + mailbox.name() + "' ask: it has ended"};
   return {errc::peer_down, "actor '" + mailbox.name() + "' ask: its process ended: " + exit.text(), exit};
 }
 
@@ -97,7 +112,11 @@ const handler* handler_table::find(std::uint64_t key) const noexcept {
 // ---- the actor ------------------------------------------------------------------------------------------------------
 
 actor_core::actor_core(object_handle mailbox, const node& here, actor_settings settings, const handler_table& handlers)
-    : mailbox_(std::move(mailbox)), here_(here), settings_(std::move(settings)), handlers_(handlers) {
+    : mailbox_(std::move(mailbox)),
+      here_(here),
+      settings_(std::move(settings)),
+      handlers_(handlers),
+      incarnation_(membership::require().id().incarnation) {
   running_here = this;
 }
 
@@ -108,7 +127,11 @@ actor_core::~actor_core() {
   until_then = std::move(mailbox_);
 }
 
-actor_core* actor_core::current() noexcept { return running_here; }
+actor_core* actor_core::current() noexcept {
+  // A process forked by a handler is no actor.
+  return running_here != nullptr && identity != nullptr && running_here->incarnation_ == identity->incarnation ? running_here
+                                                                                                               : nullptr;
+}
 
 void actor_core::run(void* actor) {
   const struct abandoning {
@@ -145,15 +168,21 @@ void actor_core::open_letter(void* actor, taken& message) {
         return known->run(actor, *this, l);
       }
     }
+    if (const auto head = head_of(message); head.kind == letter_kind::ask) to = {head.reply_to, head.ticket, head.until};
     reading r(*mailbox_, own_copy(message));
     letter l{r.head, r.in, message};
-    if (l.head.kind == letter_kind::ask) to = {l.head.reply_to, l.head.ticket, l.head.until};
     handle(actor, l);
   } catch (const failure& f) {  // of what it says: its handler's own exceptions do not come here
-    message.deliver();
-    if (to.lane != 0) refuse(to, f.error());
-    else dead_letter(f.what());
+    cannot_open(to, message, f.error());
+  } catch (const std::bad_alloc&) {
+    cannot_open(to, message, {errc::no_memory, "actor '" + settings_.name + "': no memory for a message"});
   }
+}
+
+void actor_core::cannot_open(const reply_address& to, taken& message, const error& why) {
+  message.deliver();
+  if (to.lane != 0) refuse(to, why);
+  else dead_letter(why.text());
 }
 
 void actor_core::handle(void* actor, letter& l) {
@@ -273,8 +302,7 @@ void actor_core::ask(attachment& mailbox, deadline until, const std::function<re
                      std::uint64_t key, std::shared_ptr<pending_reply> reply) {
   const auto ticket = ++last_number_;
   fault_point("ask", 1);
-  if (introduced_.insert(mailbox.id()).second)
-    send_request(membership::require().control(), introduce{mailbox.id(), mailbox_->id()});
+  introduce_to(introduced_, mailbox, mailbox_->id());
   fault_point("ask", 2);
   pending p{mailbox.id(), 0, 0, std::move(reply)};
   const auto position = put({letter_kind::ask, key, ticket, mailbox_->id(), until.at_ns()});

@@ -124,6 +124,7 @@ class actor_core {
     std::shared_ptr<pending_reply> reply;
   };
   void open_letter(void* actor, taken& message);
+  void cannot_open(const reply_address& to, taken& message, const error& why);
   void handle(void* actor, letter& l);
   void guarded(const std::function<void()>& code, const reply_address& to = {});
   result<void> send_back(const reply_address& to, letter_kind kind, const std::function<void(encoder&)>& write);
@@ -138,6 +139,7 @@ class actor_core {
   const node& here_;
   const actor_settings settings_;
   const handler_table& handlers_;
+  const std::uint32_t incarnation_;
 
   bool stopping_ = false;
   std::exception_ptr ends_with_;

@@ -38,6 +38,17 @@ decltype(auto) call_handler(T& actor, self& me, M message) {
   else return actor.on(std::move(message));
 }
 
+/// That `on` takes its message by reference, and replies later: a coroutine would find it gone.
+template <class T, class M, class R>
+concept borrows_for_later = requires {
+  static_cast<R (T::*)(const M&)>(&T::on);
+}
+|| requires { static_cast<R (T::*)(const M&) const>(&T::on); }
+|| requires { static_cast<R (T::*)(self&, const M&)>(&T::on); }
+|| requires { static_cast<R (T::*)(self&, const M&) const>(&T::on); }
+|| requires { static_cast<R (T::*)(M &&)>(&T::on); }
+|| requires { static_cast<R (T::*)(self&, M &&)>(&T::on); };
+
 template <class R>
 struct reply_value {
   using type = std::remove_cvref_t<R>;
@@ -109,6 +120,9 @@ template <class T, class M>
 std::uint64_t enter_handler() {
   static_assert(handles<T, M>, "cloister: this actor has no `on` that takes such a message.");
   static_assert(travels<M>, "cloister: a message to an actor travels: its type must, too.");
+  if constexpr (reply_value<handler_result<T, M>>::later)
+    static_assert(!borrows_for_later<T, M, handler_result<T, M>>,
+                  "cloister: an `on` that replies later takes its message by value: it is gone when a coroutine goes on.");
   static_cast<void>(handler_entry<T, M>::entered);
   return key_of<M>();
 }

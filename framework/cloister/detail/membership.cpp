@@ -11,6 +11,7 @@
 #include <cloister/internal/control.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstring>
 
@@ -83,6 +84,8 @@ membership::~membership() {
 }
 
 void membership::enter(process_identity id) noexcept {
+  static std::atomic<std::uint64_t> last_serial{0};
+  serial_ = ++last_serial;
   id_ = id;
   identity->incarnation = id.incarnation;
   identity->actor = id.actor;
@@ -101,7 +104,7 @@ void membership::after_user_fork() noexcept {
 
 // Objects.
 
-std::uint64_t membership::next_object_id() noexcept { return static_cast<std::uint64_t>(id_.incarnation) << 32 | ++serial_; }
+std::uint64_t membership::next_object_id() noexcept { return static_cast<std::uint64_t>(id_.incarnation) << 32 | ++last_object_; }
 std::uint64_t membership::next_token() noexcept { return static_cast<std::uint64_t>(id_.incarnation) << 32 | ++token_; }
 
 std::shared_ptr<attachment> membership::create(std::unique_ptr<slots> queue, std::uint32_t options) {

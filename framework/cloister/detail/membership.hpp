@@ -62,6 +62,8 @@ class membership {
   static bool forked_by_user() noexcept;
 
   const process_identity& id() const noexcept { return id_; }
+  /// Of this process, in this node; another one after a fork, and in a later node.
+  std::uint64_t serial() const noexcept { return serial_; }
   const start_block& self() const noexcept { return self_; }
 
   // Objects.
@@ -131,11 +133,12 @@ class membership {
   static void after_user_fork() noexcept;
 
   process_identity id_;
+  std::uint64_t serial_ = 0;
   start_block self_;
   owned_fd control_;
   owned_fd life_;
   int on_fork_ = -1;
-  std::atomic<std::uint32_t> serial_{0};
+  std::atomic<std::uint32_t> last_object_{0};
   std::atomic<std::uint32_t> token_{0};
 
   std::mutex mutex_;
