@@ -264,3 +264,18 @@ TEST_CASE("tree: a supervisor that gave up has, as a child, ended normally: it i
   REQUIRE(w.running() == (restart == permanent ? "inb" : "b"));
   REQUIRE(w.all() == (restart == temporary ? "b" : "inb"));
 }
+
+TEST_CASE("a back-off without an upper bound waits ever longer, and never less") {
+  auto a = spec("a");
+  a.delay = {1h, std::chrono::nanoseconds::max(), 1e15, 0.5};
+  world w({.intensity = 100, .period = 1h}, {a});
+  w.begin();
+  w.crash("a");
+  w.pass(2 * 3600 * second);
+  REQUIRE(w.running() == "a");
+  w.crash("a");
+  for (int year = 0; year < 100; ++year) {
+    w.pass(365 * 86400 * second);
+    REQUIRE(w.find("a").state == child_state::restarting);
+  }
+}

@@ -181,3 +181,49 @@ TEST_CASE("order_of_children: children are ended one at a time") {
   w.end("a", asked());
   REQUIRE(w.answer_to(stopped));
 }
+
+// ------------------------------------------------------------------------------------------------ starts that take for ever
+
+TEST_CASE("a stop does not wait for a start that hangs: what starts is asked to end, and killed after its shutdown") {
+  world w({.intensity = 8, .period = 1h}, {ending_within(2s, spec("a"))});
+  w.begin();
+  w.slow = {"a"};
+  w.crash("a");
+  const auto end_it = GENERATE(true, false);
+  const auto call = end_it ? w.call_later(terminate_child{"a"}) : w.call_later(stop_supervisor{});
+  REQUIRE(w.log_from(2) == std::vector<std::string>{"ask a"});
+  REQUIRE_FALSE(w.answered(call));
+  w.pass(1 * second);
+  REQUIRE(w.log.size() == 3);
+  w.pass(1 * second);
+  REQUIRE(w.log_from(3) == std::vector<std::string>{"kill a"});
+  w.refused("a");
+  REQUIRE(w.answer_to(call));
+  REQUIRE(w.over.has_value() == !end_it);
+  if (end_it) REQUIRE(w.find("a").state == child_state::stopped);
+}
+
+TEST_CASE("a supervisor that nobody wants any more ends what starts, and starts nothing else") {
+  world w({.strategy = one_for_all, .intensity = 8, .period = 1h}, {spec("a"), spec("b")});
+  w.begin();
+  w.slow = {"a"};
+  w.crash("a");
+  w.abandon();
+  REQUIRE(w.log.back() == "ask a");
+  w.begun("a");
+  REQUIRE(w.over);
+  REQUIRE(w.log.back() == "ask a");
+}
+
+TEST_CASE("a child that was ended with its group, and is about to be started with it, has not ended for whoever waits for its end") {
+  world w({.strategy = one_for_all, .intensity = 8, .period = 1h}, {spec("a"), spec("b", transient)});
+  w.begin();
+  w.slow = {"a"};
+  w.crash("a");
+  const auto end = w.call_later(await_child{"b"});
+  REQUIRE_FALSE(w.answered(end));
+  w.begun("a");
+  REQUIRE_FALSE(w.answered(end));
+  w.finish("b");
+  REQUIRE(std::get<exit_status>(w.answer_to(end).value()) == normal());
+}

@@ -151,6 +151,7 @@ class world final : public supervision::environment {
   void begun(const std::string& id) { is_ready(latest_.at(id), id); }
   void refused(const std::string& id) { happens(child_refused{latest_.at(id), cloister::error(errc::not_started, "no")}); }
   void declined(const std::string& id) { happens(child_declined{latest_.at(id)}); }
+  void abandon() { happens(abandoned{}); }
   void pass(std::int64_t ns) {
     time += ns;
     wake_up();

@@ -52,7 +52,9 @@ enum class error_policy : std::uint8_t {
 struct actor_options {
   std::size_t max_messages = 4096;  ///< that wait; whoever puts more waits, or gets `would_block`. Replies do not count
   error_policy on_error = error_policy::end_actor;
-  process_options process = {};  ///< its name, limits, output, ...; `deferred` and `daemon` do not count
+  process_options process =
+      {};  ///< its name, limits, output, ...; `deferred` and `daemon` do not count, nor does anything of this under a
+           ///< supervisor: there it is child_options::process
 };
 
 /// Something that an actor could not do anything with.

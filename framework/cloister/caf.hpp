@@ -17,13 +17,15 @@
 #include <cloister/detail/caf_bridge.hpp>
 #include <cloister/error.hpp>
 #include <cloister/queue.hpp>
+#include <cloister/wait.hpp>
 
 #include <caf/all.hpp>
 
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -36,7 +38,7 @@ class caf_system {
   explicit caf_system(std::size_t threads = 2) : state_(std::make_unique<state>(threads)) {}
   /// Ends the sinks that it made, and waits for all other actors.
   ~caf_system() {
-    for (const auto& s : sinks_) caf::anon_send_exit(s, caf::exit_reason::user_shutdown);
+    for (const auto& s : sinks_) detail::caf_bridge::end(s);
   }
   caf_system(const caf_system&) = delete;
   caf_system& operator=(const caf_system&) = delete;
@@ -44,50 +46,16 @@ class caf_system {
   caf::actor_system& operator*() const noexcept { return state_->system; }
   caf::actor_system* operator->() const noexcept { return &state_->system; }
 
-  /// Sends `to`, dynamically or statically typed, each message of the queue as a request, until the queue is closed and all are answered, with
-  /// whatever value. Then ends it. An error as answer, or the end of the actor, is `failure{peer_down}`: what it had not answered goes back.
+  /// Sends `to`, dynamically or statically typed, each message of the queue as a request, until the queue is closed and all are answered, in
+  /// whatever order, with whatever value. Then ends it, also when this throws: `failure{peer_down}` if it ends or answers with an error,
+  /// `stopping` if this process is asked to stop. What it had not answered goes back. T is to be a type that CAF takes as a message.
   template <class T, class Handle>
-  void feed(const source<T>& from, const Handle& to, std::size_t credit = 16) const {
-    detail::caf_bridge::requester requests(state_->system);
-    const auto target = caf::actor_cast<caf::actor>(to);
-    std::deque<lease<T>> on_loan;
-    const auto settle_one = [&] {
-      if (const auto wrong = requests.await_oldest())
-        throw failure(errc::peer_down, "caf_system feed: the actor could not handle a message: " + *wrong);
-      on_loan.front().ack();
-      on_loan.pop_front();
-    };
-    for (;;) {
-      // While nothing comes, what is answered is acknowledged.
-      auto next = from.take(on_loan.empty() ? deadline::never() : deadline::passed());
-      if (next) {
-        requests.request(target, **next);
-        on_loan.push_back(*std::move(next));
-        if (on_loan.size() >= credit) settle_one();
-      } else if (next == errc::closed) {
-        break;
-      } else if (on_loan.empty() || !(next == errc::would_block || next == errc::timed_out)) {
-        throw failure(next.error());
-      } else {
-        settle_one();
-      }
-    }
-    while (!on_loan.empty()) settle_one();
-    caf::anon_send_exit(target, caf::exit_reason::user_shutdown);
-  }
+  void feed(const source<T>& from, const Handle& to, std::size_t credit = 16) const;
 
   /// An actor with a thread of its own that puts every T which it is sent. It takes the next one when there was room, and answers a request
-  /// then: so `request` waits for room, `send` does not. Ends with the system, or when the queue is closed.
+  /// then: so `request` waits for room, `send` does not. What cannot be put is answered with an error, and is the last. Ends with the system.
   template <class T>
-  caf::actor spawn_sink(sink<T> to) {
-    auto made = state_->system.template spawn<caf::detached>([to = std::move(to)](caf::event_based_actor* self) -> caf::behavior {
-      return {[self, to](const T& value) {
-        if (auto put = to.put(value, deadline::never()); !put) self->quit(caf::exit_reason::user_shutdown);
-      }};
-    });
-    sinks_.push_back(made);
-    return made;
-  }
+  caf::actor spawn_sink(sink<T> to);
 
  private:
   struct state {
@@ -98,5 +66,55 @@ class caf_system {
   std::unique_ptr<state> state_;
   std::vector<caf::actor> sinks_;
 };
+
+template <class T, class Handle>
+void caf_system::feed(const source<T>& from, const Handle& to, std::size_t credit) const {
+  const struct ending {
+    caf::actor target;
+    ~ending() { detail::caf_bridge::end(target); }
+  } at_the_end{caf::actor_cast<caf::actor>(to)};
+  const detail::caf_bridge::requester requests(state_->system);
+  std::unordered_map<std::uint64_t, lease<T>> on_loan;
+  std::uint64_t number = 0;
+  for (bool open = true; open || !on_loan.empty();) {
+    const bool room = open && on_loan.size() < credit;
+    if (room) {
+      auto next = from.take(deadline::passed());
+      if (next) {
+        requests.request(at_the_end.target, ++number, **next);
+        on_loan.emplace(number, *std::move(next));
+        continue;
+      }
+      if (next == errc::closed) {
+        open = false;
+        continue;
+      }
+      if (!(next == errc::would_block || next == errc::timed_out)) throw failure(next.error());
+    }
+    const auto ready =
+        room ? wait_any({from, requests.readable()}, deadline::never()) : wait_any({requests.readable()}, deadline::never());
+    if (!ready) throw failure(ready.error());
+    for (const auto& answer : requests.take()) {
+      if (answer.wrong) throw failure(errc::peer_down, "caf_system feed: the actor could not handle a message: " + *answer.wrong);
+      const auto settled = on_loan.extract(answer.number);
+      settled.mapped().ack();
+    }
+  }
+}
+
+template <class T>
+caf::actor caf_system::spawn_sink(sink<T> to) {
+  auto made = state_->system.template spawn<caf::detached>([to = std::move(to)](caf::event_based_actor* self) -> caf::behavior {
+    return {[self, to](const T& value) -> caf::result<void> {
+      if (auto put = to.put(value, deadline::never()); !put) {
+        self->quit(caf::exit_reason::user_shutdown);
+        return detail::caf_bridge::to_error(put.error());
+      }
+      return caf::unit;
+    }};
+  });
+  sinks_.push_back(made);
+  return made;
+}
 
 }  // namespace cloister

@@ -39,11 +39,11 @@
 
 namespace cloister {
 
-/// How to make one child: made by `supervised(...)`, consumed by a supervisor.
 namespace detail {
 struct recipe_maker;
 }
 
+/// How to make one child: made by `supervised(...)`, consumed by a supervisor.
 class child_recipe {
  public:
   child_recipe(child_recipe&&) noexcept;
@@ -141,6 +141,7 @@ class [[nodiscard]] supervisor final {
  private:
   struct state;
   explicit supervisor(std::unique_ptr<state> made);
+  state& here() const;
   std::unique_ptr<state> state_;
 };
 

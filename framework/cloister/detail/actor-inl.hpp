@@ -84,8 +84,7 @@ std::pair<actor<T>, child_recipe> supervised_actor(child_options as_child, actor
   handle.mailbox_ = detail::make_mailbox(as_child.id, detail::interface_of<T>(), false);
   handle.limit_ = options.max_messages;
   if (as_child.ready_within.count() == 0) as_child.ready_within = std::chrono::nanoseconds::max();
-  options.process.name = as_child.id;
-  as_child.process = options.process;
+  if (as_child.process.name.empty()) as_child.process.name = as_child.id;
   auto recipe = detail::recipe_maker::make(std::move(as_child));
   detail::encode_actor<T>(detail::recipe_maker::request(recipe), handle.mailbox_, options, std::forward<Args>(args)...);
   return {std::move(handle), std::move(recipe)};

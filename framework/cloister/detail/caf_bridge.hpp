@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The one place that knows which CAF this is. Written for 0.17.6, the version that Debian and Ubuntu have; what 1.x spells otherwise has its
-// other spelling here. Everything that the control plane sends is a `note`: CAF delivers it, and looks at nothing inside. Public only through caf.hpp.
+// other spelling will stand here. Everything that the control plane sends is a `note`: CAF delivers it, and looks at nothing inside. Public only through caf.hpp.
 #pragma once
 
 #include <cloister/error.hpp>
+#include <cloister/fd.hpp>
 #include <cloister/wire.hpp>
 
 #include <caf/all.hpp>
 
 #include <chrono>
 #include <cstddef>
-#include <deque>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
+
+#include <pthread.h>
+#include <sys/eventfd.h>
 
 namespace cloister::detail::caf_bridge {
 
@@ -32,6 +38,7 @@ namespace cloister::detail::caf_bridge {
 
 using actor = caf::actor;
 using event_actor = caf::event_based_actor;
+using address = caf::actor_addr;
 
 /// Few threads, none of which wakes up while there is nothing to do.
 struct config : caf::actor_system_config {
@@ -62,6 +69,15 @@ inline std::tuple<exit_status, std::string> to_exit(const caf::error& reason) {
           ""};
 }
 
+/// `hear(address, exit_status, why)`: of the ends of those that `self` monitors.
+template <class Hear>
+void on_down(event_actor& self, Hear hear) {
+  self.set_down_handler([hear](caf::down_msg& down) {
+    auto [exit, why] = to_exit(down.reason);
+    hear(down.source, std::move(exit), std::move(why));
+  });
+}
+
 template <class Actor, class... Args>
 actor spawn(caf::actor_system& system, Args&&... args) {
   return system.spawn<Actor>(std::forward<Args>(args)...);
@@ -85,30 +101,64 @@ inline void end(const actor& who, const exit_status& exit, const std::string& wh
   caf::anon_send(who, caf::exit_msg{who.address(), to_reason(exit, why)});
 }
 
-/// Requests from a thread that is no actor, of which several may be under way.
+inline void end(const actor& who) { caf::anon_send_exit(who, caf::exit_reason::user_shutdown); }
+inline caf::error to_error(const cloister::error& why) { return caf::make_error(caf::sec::runtime_error, why.text()); }
+
+/// Requests from a thread that is no actor, which may wait for something else at the same time.
 class requester {
  public:
-  explicit requester(caf::actor_system& system) : self_(system) {}
+  struct answer {
+    std::uint64_t number = 0;
+    std::optional<std::string> wrong;  // of an error: its text
+  };
+
+  explicit requester(caf::actor_system& system)
+      : worker_(system.spawn([](event_actor* self) -> caf::behavior {
+          return {[self](const note& n) { (*std::static_pointer_cast<work>(n.content))(*self); }};
+        })) {}
+  requester(const requester&) = delete;
+  requester& operator=(const requester&) = delete;
+  ~requester() { end(worker_); }
+
+  /// Whatever value is the answer to it, it is an answer.
   template <class T>
-  void request(const actor& to, T message) {
-    unanswered_.push_back(self_->request(to, caf::infinite, std::move(message)));
+  void request(const actor& to, std::uint64_t number, T message) const {
+    send(worker_, {std::make_shared<work>([to, number, message = std::move(message), all = answers_](event_actor& self) {
+           self.request(to, caf::infinite, message)
+               .then(
+                   [all, number] {
+                     all->put({number, std::nullopt});
+                   },
+                   [all, number](const caf::error& e) {
+                     // unexpected_response: a value that nobody looks at.
+                     all->put({number, e == caf::sec::unexpected_response ? std::nullopt : std::optional(caf::to_string(e))});
+                   });
+         })});
   }
-  std::size_t unanswered() const noexcept { return unanswered_.size(); }
-  /// Waits for the answer to the oldest request, whatever it is. Its text, if it is an error.
-  std::optional<std::string> await_oldest() {
-    std::optional<std::string> wrong;
-    unanswered_.front().receive([] {},
-                                [&](const caf::error& e) {
-                                  if (e != caf::sec::unexpected_response)
-                                    wrong = caf::to_string(e);  // it is: a value that nobody looks at
-                                });
-    unanswered_.pop_front();
-    return wrong;
-  }
+  /// Readable when there may be answers.
+  const owned_fd& readable() const noexcept { return answers_->bell; }
+  std::vector<answer> take() const { return answers_->take(); }
 
  private:
-  caf::scoped_actor self_;
-  std::deque<decltype(std::declval<caf::scoped_actor&>()->request(std::declval<const actor&>(), caf::infinite, 0))> unanswered_;
+  using work = std::function<void(event_actor&)>;
+  struct answers {
+    owned_fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    std::mutex mutex;
+    std::vector<answer> all;  // guarded by mutex
+    void put(answer a) {
+      const std::scoped_lock guard(mutex);
+      all.push_back(std::move(a));
+      static_cast<void>(!::eventfd_write(bell.get(), 1));
+    }
+    std::vector<answer> take() {
+      const std::scoped_lock guard(mutex);
+      std::uint64_t count = 0;
+      static_cast<void>(!::eventfd_read(bell.get(), &count));
+      return std::exchange(all, {});
+    }
+  };
+  std::shared_ptr<answers> answers_ = std::make_shared<answers>();
+  actor worker_;
 };
 
 }  // namespace cloister::detail::caf_bridge

@@ -287,7 +287,10 @@ std::shared_ptr<child_link> membership::parent() {
 
 void membership::keep(std::shared_ptr<child_link> link) {
   const std::scoped_lock guard(mutex_);
-  std::erase_if(kept_, [](const auto& k) { return k->poll().has_value(); });
+  if (kept_.size() >= look_at_kept_) {
+    std::erase_if(kept_, [](const auto& k) { return k->poll().has_value(); });
+    look_at_kept_ = 2 * kept_.size() + 16;
+  }
   kept_.push_back(std::move(link));
 }
 

@@ -11,7 +11,9 @@
 #include <optional>
 
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace cloister::internal {
@@ -157,6 +159,39 @@ receive_status await_datagram(int fd, datagram& into) {
   }
 }
 
+bool send_answer(const owned_fd& to, const answer& what) {
+  constexpr std::size_t longest = 32 * 1024;  // half a datagram
+  const auto bytes = encode(what);
+  if (bytes.size() <= longest) return send_datagram(to.get(), bytes, {}, false);
+  const owned_fd file(::memfd_create("cloister answer", MFD_CLOEXEC));
+  for (std::size_t done = 0; file && done < bytes.size();) {
+    const auto n = ::write(file.get(), bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno != EINTR) return false;
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+  const int fd = file.get();
+  return file && send_datagram(to.get(), encode(answer{beside{}}), {&fd, 1}, false);
+}
+
+namespace {
+
+answer read_beside(datagram& d) {
+  if (d.fds.empty()) throw failure(errc::no_descriptors, "a long answer of the node's hub: this process has no descriptor left");
+  const owned_fd file = std::move(d.fds.front());
+  d.fds.erase(d.fds.begin());
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) throw failure(errc::broken, "a long answer of the node's hub cannot be read");
+  std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
+  for (std::size_t done = 0; done < bytes.size();) {
+    const auto n = ::pread(file.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    if (n == 0 || (n < 0 && errno != EINTR)) throw failure(errc::broken, "a long answer of the node's hub cannot be read");
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+  return decode<answer>(bytes);
+}
+
+}  // namespace
+
 answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply) {
   auto [mine, theirs] = socket_pair("a request to the node's hub: ");
   fds.insert(fds.begin(), theirs.get());
@@ -171,6 +206,7 @@ answer ask(const owned_fd& control, const request& message, std::vector<int> fds
                     "the node's hub did not answer, and this process was asked to stop");
   }
   auto got = decode<answer>(reply.bytes);
+  if (std::holds_alternative<beside>(got)) got = read_beside(reply);
   if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
   return got;  // its descriptor may have been lost: `reply.fds` says
 }

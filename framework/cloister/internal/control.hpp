@@ -79,6 +79,12 @@ struct monitor_process {
   object_ref queue;
   std::uint64_t letter = 0;  // if not 0, as a letter for that monitor
 };
+/// No more notices into that queue: for `letter` of whatever process, or if it is 0 for that process.
+struct end_monitor {
+  std::uint32_t incarnation = 0;
+  object_ref queue;
+  std::uint64_t letter = 0;
+};
 /// When one of the two, the sender being one, ends other than normally, the other is killed; or no longer. Answer = done.
 struct link_processes {
   std::uint32_t incarnation = 0;
@@ -150,11 +156,13 @@ struct make_supervisor {
 /// `within`: 0, or one of the supervisors that were declared for the same call: the n-th of them.
 struct declare_child {
   std::uint64_t supervisor = 0;
+  std::uint64_t call = 0;  // which start or call, by a number of the sender's
   std::uint32_t within = 0;
   child_declaration child;
 };
 struct begin_supervisor {
   std::uint64_t supervisor = 0;
+  std::uint64_t call = 0;
   bool forget = false;  // instead: whatever was declared, for its start or a call, is not going to be asked for
 };
 /// Descriptor 0: where its supervisor answers, with supervision_value. `path` leads from that supervisor to the one within it that is meant.
@@ -167,6 +175,7 @@ struct call_supervisor {
   call what = call::list;
   child_name who = {};
   std::optional<supervisor_options> options = {};  // change
+  std::uint64_t declared = 0;                      // add, change: the number under which that was
 };
 /// The sender is going to ask in `mailbox`, an actor's, and hears the replies in `lane`, which it holds.
 struct introduce {
@@ -206,13 +215,15 @@ struct subscribe_reports {
 };
 
 using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
-                             watch_process, monitor_process, link_processes, pin_handles, place_pins, cancel_pins, redeem_pin,
-                             get_bell, last_words, shut_down, synchronise, make_supervisor, declare_child, begin_supervisor,
-                             call_supervisor, subscribe_reports, say_ready, show_progress, introduce, get_lane, find_actor,
-                             stop_actor, monitor_actor, bury_letter, subscribe_dead_letters>;
+                             watch_process, monitor_process, end_monitor, link_processes, pin_handles, place_pins, cancel_pins,
+                             redeem_pin, get_bell, last_words, shut_down, synchronise, make_supervisor, declare_child,
+                             begin_supervisor, call_supervisor, subscribe_reports, say_ready, show_progress, introduce, get_lane,
+                             find_actor, stop_actor, monitor_actor, bury_letter, subscribe_dead_letters>;
 
 // Answers.
 struct done {};
+/// The answer is longer than a datagram: it is the content of descriptor 0.
+struct beside {};
 struct refused {
   errc code = errc::invalid;
   std::string text;
@@ -228,7 +239,7 @@ struct actor_state {
   std::optional<process_id> process;  // that it has now
   exit_status exit;                   // of the last one that it had
 };
-using answer = std::variant<done, refused, fork_grant, redeemed, supervision_value, actor_state>;
+using answer = std::variant<done, beside, refused, fork_grant, redeemed, supervision_value, actor_state>;
 
 // What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended` only.
 struct started {
@@ -278,6 +289,8 @@ receive_status receive_datagram(int fd, datagram& into, bool peek = false);
 /// `empty`, and the hub's send fails, now or later.
 receive_status await_datagram(int fd, datagram& into);
 
+/// Sends an answer of any size; does not block. False if nobody waits for it, or there is no memory for it.
+bool send_answer(const owned_fd& to, const answer& what);
 /// Sends a request that wants an answer, and waits for it; `reply` has the descriptors that came with it. The first process's hub always
 /// answers; if it is gone this process goes too. Throws `failure`, also for `refused`.
 answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply);

@@ -11,10 +11,13 @@
 #include <csignal>
 #include <limits>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 namespace cloister::internal {
 namespace {
+
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
 namespace caf_bridge = detail::caf_bridge;
 using caf_bridge::note;
@@ -32,15 +35,16 @@ class reply_channel {
   }
   void give(const supervision_answer& what) {
     const owned_fd to = std::move(to_);
-    if (of_exit_) return send(to, exit_message{internal::ended{what ? std::get<exit_status>(*what) : exit_status()}});
-    send(to, what ? internal::answer(*what) : internal::refused{what.error().code(), what.error().text()});
+    if (of_exit_) {
+      const auto exit = what ? std::get<exit_status>(*what) : exit_status();
+      static_cast<void>(send_datagram(to.get(), encode(exit_message{internal::ended{exit}}), {}, false));
+    } else {
+      static_cast<void>(
+          send_answer(to, what ? internal::answer(*what) : internal::refused{what.error().code(), what.error().text()}));
+    }
   }
 
  private:
-  template <class Message>
-  static void send(const owned_fd& to, const Message& what) {
-    static_cast<void>(send_datagram(to.get(), encode(what), {}, false));
-  }
   owned_fd to_;
   const bool of_exit_;
 };
@@ -68,14 +72,8 @@ struct answered_call {
   supervision_call what;
   std::shared_ptr<reply_channel> answer_to;
 };
-struct tick {
-  std::uint64_t serial = 0;
-};
-struct ready_time {
-  std::uint64_t child = 0;
-};
-using message =
-    std::variant<supervision_event, process_started, process_ready, start_refused, inner_ready, answered_call, tick, ready_time>;
+struct tick {};
+using message = std::variant<supervision_event, process_started, process_ready, start_refused, inner_ready, answered_call, tick>;
 
 note packed(message what) { return {std::make_shared<message>(std::move(what))}; }
 
@@ -106,13 +104,12 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
         outer_(std::move(s->outer)),
         child_of_outer_(s->child),
         machine_(*this, std::move(s->what.options), std::move(s->what.children)) {
-    set_down_handler([this](caf::down_msg& down) {
+    caf_bridge::on_down(*this, [this](const caf_bridge::address& who, exit_status exit, std::string why) {
       or_break_down([&] {
-        const auto watched = watched_.find(down.source);
+        const auto watched = watched_.find(who);
         if (watched == watched_.end()) return;
         const auto child = watched->second;
         watched_.erase(watched);
-        auto [exit, why] = caf_bridge::to_exit(down.reason);
         gone(child, std::move(exit), std::move(why));
       });
     });
@@ -137,19 +134,16 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     watched_[start.proxy.address()] = start.child;
     monitor(start.proxy);
     if (killed_) kill(start.child);
+    else if (c.early_signal != 0) hub_.signal_child(c.process.incarnation, c.early_signal);
     if (c.ready_ns == 0) return begin(start.child, {});
-    if (c.ready_ns != std::numeric_limits<std::int64_t>::max())
-      caf_bridge::send_to_self(*this, std::chrono::nanoseconds(c.ready_ns), packed(ready_time{start.child}));
+    if (c.ready_ns >= never - now()) return;
+    c.ready_by = now() + c.ready_ns;
+    due_.emplace(c.ready_by, start.child);
+    arm();
   }
   void operator()(process_ready&& ready) {
     const auto found = children_.find(ready.child);
     if (found != children_.end() && !found->second.begun) begin(ready.child, std::move(ready.said));
-  }
-  void operator()(ready_time&& t) {
-    const auto found = children_.find(t.child);
-    if (found == children_.end() || found->second.begun) return;
-    found->second.late = true;
-    kill(t.child);
   }
   void operator()(start_refused&& no) {
     if (children_.erase(no.child) != 0) machine_.on(child_refused{no.child, std::move(no.why)});
@@ -168,18 +162,29 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     waiting_.emplace(to, std::move(call.answer_to));
     machine_.on(called{to, std::move(call.what)});
   }
-  void operator()(tick&& t) {
-    if (t.serial != last_tick_) return;
-    woken_at_ = std::numeric_limits<std::int64_t>::max();
-    machine_.on(time_came{});
+  void operator()(tick&&) {
+    tick_at_ = never;
+    while (!due_.empty() && due_.begin()->first <= now()) {
+      const auto child = due_.extract(due_.begin()).value().second;
+      const auto found = children_.find(child);
+      if (found == children_.end() || found->second.begun) continue;
+      found->second.late = true;
+      kill(child);
+    }
+    if (wake_at_ <= now()) {
+      wake_at_ = never;
+      machine_.on(time_came{});
+    }
+    arm();
   }
 
  private:
   struct live_child {
     process_id process;
-    std::int64_t ready_ns = 0;
-    bool begun = false;  // the machine was told that it has started
-    bool late = false;   // killed, because it was not ready
+    std::int64_t ready_ns = 0, ready_by = 0;
+    int early_signal = 0;  // for its process, which is not known yet
+    bool begun = false;    // the machine was told that it has started
+    bool late = false;     // killed, because it was not ready
     caf_bridge::actor inner;
   };
 
@@ -200,18 +205,22 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   void leave(const exit_status& how) {
     children_.clear();
     watched_.clear();
+    due_.clear();
+    waiting_.clear();
     outer_ = {};
     quit(caf_bridge::to_reason(how));
   }
   void begin(std::uint64_t child, std::string said) {
     auto& c = children_.at(child);
     c.begun = true;
+    due_.erase({c.ready_by, child});
     machine_.on(child_started{child, c.process, std::move(said)});
   }
   void gone(std::uint64_t child, exit_status exit, std::string why) {
     const auto found = children_.extract(child);
     if (found.empty()) return;
     const auto& c = found.mapped();
+    due_.erase({c.ready_by, child});
     if (c.begun) return machine_.on(child_ended{child, std::move(exit), std::move(why)});
     if (has_declined(exit)) return machine_.on(child_declined{child});
     if (why.empty()) why = c.late ? "it was not ready in time" : "it ended before it was ready: " + exit.text();
@@ -240,17 +249,22 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   void end(std::uint64_t child, supervision_event word, int signal) {
     const auto found = children_.find(child);
     if (found == children_.end()) return;  // it has ended: the machine will hear of it, or has
-    const auto& c = found->second;
+    auto& c = found->second;
     if (c.inner) caf_bridge::send(c.inner, packed(std::move(word)));
     else if (c.process.incarnation != 0) hub_.signal_child(c.process.incarnation, signal);
+    else c.early_signal = signal;
   }
   std::int64_t now() const override { return deadline::now(); }
   void wake_at(std::int64_t when) override {
-    if (when == woken_at_) return;
-    woken_at_ = when;
-    const auto serial = ++last_tick_;
-    if (when == std::numeric_limits<std::int64_t>::max()) return;
-    caf_bridge::send_to_self(*this, std::chrono::nanoseconds(std::max<std::int64_t>(when - now(), 0)), packed(tick{serial}));
+    wake_at_ = when;
+    arm();
+  }
+  // CAF keeps a delayed message, and whom it is for, until its time: so there is one, and another only for an earlier time.
+  void arm() {
+    const auto next = due_.empty() ? wake_at_ : std::min(wake_at_, due_.begin()->first);
+    if (next >= tick_at_) return;
+    tick_at_ = next;
+    caf_bridge::send_to_self(*this, std::chrono::nanoseconds(std::max<std::int64_t>(next - now(), 0)), packed(tick{}));
   }
   void answer(std::uint64_t to, supervision_answer what) override { waiting_.extract(to).mapped()->give(what); }
   void report(supervision_report what) override;
@@ -275,10 +289,11 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   caf_bridge::actor outer_;
   const std::uint64_t child_of_outer_;
   std::unordered_map<std::uint64_t, live_child> children_;  // from the start that was asked for to its end
-  std::map<caf::actor_addr, std::uint64_t> watched_;        // proxies and inner supervisors, by child
+  std::map<caf_bridge::address, std::uint64_t> watched_;    // proxies and inner supervisors, by child
   std::unordered_map<std::uint64_t, std::shared_ptr<reply_channel>> waiting_;
-  std::uint64_t last_call_ = 0, last_tick_ = 0;
-  std::int64_t woken_at_ = std::numeric_limits<std::int64_t>::max();
+  std::uint64_t last_call_ = 0;
+  std::set<std::pair<std::int64_t, std::uint64_t>> due_;  // when which child has to be ready
+  std::int64_t wake_at_ = never, tick_at_ = never;        // the machine's wish; what is under way
   bool killed_ = false;
   supervision machine_;
 };

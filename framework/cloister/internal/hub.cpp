@@ -329,8 +329,14 @@ void hub::act(member& from, request& what, datagram& d) {
     void operator()(monitor_process& r) {
       if (!h.objects_.holds(by, r.queue.object)) return;
       const auto to = h.members_.find(r.incarnation);
-      if (to != h.members_.end()) to->second->monitors.push_back({r.queue.object, r.letter, r.name, r.pid});
+      if (to != h.members_.end()) h.add_monitor(*to->second, {r.queue.object, r.letter, r.name, r.pid});
       else h.notify({r.queue.object, r.letter, r.name, r.pid}, r.incarnation, h.past_exit(r.incarnation));
+    }
+    void operator()(end_monitor& r) {
+      if (!h.objects_.holds(by, r.queue.object)) return;
+      for (auto& [incarnation, m] : h.members_)
+        if (r.letter != 0 || incarnation == r.incarnation)
+          std::erase_if(m->monitors, [&](const monitor& to) { return to.queue == r.queue.object && to.letter == r.letter; });
     }
     void operator()(link_processes& r) {
       h.link(from, r);
@@ -371,7 +377,9 @@ void hub::act(member& from, request& what, datagram& d) {
     void operator()(monitor_actor& r) { h.monitor_it(from, r); }
     void operator()(bury_letter& r) { h.bury(from, r); }
     void operator()(subscribe_dead_letters& r) {
-      if (h.objects_.holds(by, r.queue.object)) h.dead_letters_.push_back({r.queue.object});
+      if (!h.objects_.holds(by, r.queue.object)) return;
+      h.forget_gone(h.dead_letters_, r.queue.object);
+      h.dead_letters_.push_back({r.queue.object});
     }
     void operator()(show_progress&) { h.has_progressed(from); }
     void operator()(subscribe_reports& r) { h.subscribe(from, r); }

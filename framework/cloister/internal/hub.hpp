@@ -77,6 +77,7 @@ class hub final : private control_plane::host {
     bool forked = false;        // forked by its parent, not by the launcher
     bool said_hello = false;
     pid_t pid = 0;
+    int early_signal = 0;  // to be sent as soon as it can be
     owned_fd pidfd, control;
     bool pidfd_readable = false;
     bool unwatched = false;       // there was no descriptor for it: killed, and asked for by its number until it is gone
@@ -160,6 +161,7 @@ class hub final : private control_plane::host {
   void bury_the_dead();
   exit_status status_of(const member& m) const;
   void announce(member& m, const exit_status& exit);
+  void add_monitor(member& m, monitor to);
   void link(member& from, const link_processes& what);
   void end_linked(member& m, const exit_status& exit);
   static void tell_end(const owned_fd& channel, const exit_status& exit);
@@ -171,11 +173,15 @@ class hub final : private control_plane::host {
     std::uint64_t queue = 0;
     std::uint64_t missed = 0;
   };
+  struct declarations {                                          // for one start or call
+    std::vector<std::pair<std::uint32_t, child_spec>> children;  // each with the number of what it is to be within; 0: this
+    std::vector<unsigned> depths;                                // of the supervisors among them
+    std::optional<cloister::error> wrong;                        // the first wrong one
+  };
   struct supervised {         // a supervisor that is not within another, as the hub knows it
     std::uint32_t owner = 0;  // incarnation of its process
     supervisor_options options;
-    std::vector<std::pair<std::uint32_t, child_spec>> declared;  // each with the number of what it is to be within; 0: this
-    std::optional<cloister::error> wrong;                        // the first wrong declaration
+    std::map<std::uint64_t, declarations> declared;  // by the number of the start or call
     std::vector<subscriber> subscribers;
     owned_fd exit_channel;  // until it runs
     bool runs = false;
@@ -184,8 +190,10 @@ class hub final : private control_plane::host {
   supervised* supervisor_of(const member& from, std::uint64_t number);
   void make(member& from, make_supervisor& what, owned_fd exit_channel);
   result<child_spec> spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds, bool truncated);
-  static result<std::vector<child_spec>> take_declared(supervised& s);
+  static result<std::vector<child_spec>> take_declared(supervised& s, std::uint64_t call);
   void subscribe(member& from, subscribe_reports& what);
+  void forget_gone(std::vector<subscriber>& all, std::uint64_t queue);
+  void start_from(const recipe& r, std::uint64_t root, const std::shared_ptr<start_listener>& ear);
   void declare(member& from, declare_child& what, datagram& d);
   void begin(member& from, begin_supervisor& what);
   void call(member& from, call_supervisor& what, datagram& d);

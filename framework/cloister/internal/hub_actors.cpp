@@ -33,7 +33,7 @@ void hub::monitor_it(const member& from, const monitor_actor& what) {
   auto* m = actor_of(from, what.mailbox);
   const monitor to{what.queue.object, what.letter, m != nullptr ? m->name : objects_.name_of(what.mailbox),
                    m != nullptr ? m->pid : 0};
-  if (m != nullptr) m->monitors.push_back(to);
+  if (m != nullptr) add_monitor(*m, to);
   else notify(to, 0, objects_.last_exit(what.mailbox));
 }
 

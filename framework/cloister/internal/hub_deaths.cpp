@@ -57,6 +57,12 @@ void hub::kill_for(member& m, const std::string& why) {
   signal(m, SIGKILL, 0);
 }
 
+// Those whose queue has gone meanwhile are forgotten: a process may live long.
+void hub::add_monitor(member& m, monitor to) {
+  std::erase_if(m.monitors, [this](const monitor& other) { return !objects_.exists(other.queue); });
+  m.monitors.push_back(std::move(to));
+}
+
 void hub::link(member& from, const link_processes& what) {
   const auto by = from.identity.incarnation;
   if (by == 1 || what.incarnation == 1 || by == what.incarnation) return;

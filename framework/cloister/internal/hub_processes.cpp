@@ -305,8 +305,8 @@ void hub::launched(member& m, pid_t pid, owned_fd pidfd, bool reaped) {
     ::kill(pid, SIGKILL);
     m.asked_to_end = m.unwatched = true;
   }
-  if (!m.control || !m.killed_for.empty())
-    send_signal(m.pidfd, SIGKILL);                       // its socket ended already, or so did what it was linked to
+  if (m.early_signal != 0) send_signal(m.pidfd, m.early_signal);
+  if (!m.control) send_signal(m.pidfd, SIGKILL);         // its socket ended already
   if (!told || !members_.contains(m.identity.parent)) {  // its starter died meanwhile, or gave up
     m.asked_to_end = true;
     send_signal(m.pidfd, SIGKILL);
@@ -354,8 +354,9 @@ int hub::send_signal(const owned_fd& pidfd, int signal) noexcept {
 
 void hub::signal(member& m, int signal, std::int64_t grace_ns) {
   send_signal(m.pidfd, signal);
+  if (!m.pidfd && m.early_signal != SIGKILL) m.early_signal = signal;
   const auto now = deadline::now();
-  if (signal == SIGTERM) m.progress_by = 0;
+  if (signal == SIGTERM) m.progress_ns = m.progress_by = 0;  // it may be busy with its end
   if (signal == SIGTERM && grace_ns > 0 && grace_ns < std::numeric_limits<std::int64_t>::max() - now)
     m.kill_at = now + grace_ns;  // else: never
 }

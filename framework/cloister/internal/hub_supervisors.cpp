@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The hub's part in supervision: it keeps what children are made from, starts them for supervisor actors, and tells of their ends.
 #include <cloister/internal/hub.hpp>
+#include <cloister/log.hpp>
 
 #include <algorithm>
 #include <csignal>
@@ -21,11 +22,9 @@ struct hub::recipe {
   recipe(const recipe&) = delete;
   recipe& operator=(const recipe&) = delete;
   ~recipe() {
-    std::vector<std::uint64_t> held;
-    for (const auto& ref : block.objects) held.push_back(ref.object);
-    owner.post([held = std::move(held), who = holder](hub& h) {
-      for (const auto object : held) h.objects_.drop(who, {object, detail::no_role});
-    });
+    try {
+      owner.post([who = holder](hub& h) { h.objects_.leave(who); });
+    } catch (const std::exception&) {}  // no memory: they are held on
   }
 };
 
@@ -43,7 +42,11 @@ void hub::do_posted() {
     const std::scoped_lock guard(posted_mutex_);
     now.swap(posted_);
   }
-  for (auto& what : now) what(*this);
+  for (auto& what : now) {
+    try {
+      what(*this);
+    } catch (const std::exception& e) { detail::log(log_level::error, std::string("the hub: ") + e.what()); }
+  }
 }
 
 // What is let go of here may post in its turn.
@@ -101,29 +104,39 @@ result<child_spec> hub::spec_from(member& from, supervised& s, child_declaration
 }
 
 void hub::declare(member& from, declare_child& what, datagram& d) {
+  constexpr unsigned most_depth = 64;  // what walks through a tree calls itself
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr) return;
+  auto& all = s->declared[what.call];
+  if (all.wrong) return;
   auto spec = spec_from(from, *s, what.child, std::move(d.fds), d.truncated);
-  if (spec) s->declared.emplace_back(what.within, *std::move(spec));
-  else if (!s->wrong) s->wrong = spec.error();
+  if (spec && what.within > all.depths.size())
+    spec = cloister::error(errc::invalid, "supervisor '" + s->options.name + "': a child of what was not declared");
+  if (spec && spec->inner) {
+    all.depths.push_back(what.within == 0 ? 1 : all.depths[what.within - 1] + 1);
+    if (all.depths.back() > most_depth)
+      spec = cloister::error(errc::invalid, "supervisor '" + s->options.name + "': more than " + std::to_string(most_depth) +
+                                                " supervisors within one another");
+  }
+  if (spec) all.children.emplace_back(what.within, *std::move(spec));
+  else all.wrong = spec.error();
 }
 
 // What was declared, as the tree that it is, and no more: what is within something was declared after it.
-result<std::vector<child_spec>> hub::take_declared(supervised& s) {
-  auto declared = std::exchange(s.declared, {});
-  if (const auto wrong = std::exchange(s.wrong, std::nullopt)) return *wrong;
-  auto number = static_cast<std::size_t>(
-      std::count_if(declared.begin(), declared.end(), [](const auto& d) { return d.second.inner != nullptr; }));
+result<std::vector<child_spec>> hub::take_declared(supervised& s, std::uint64_t call) {
+  auto declared = s.declared.extract(call);
+  if (declared.empty()) return std::vector<child_spec>();
+  auto& [children, depths, wrong] = declared.mapped();
+  if (wrong) return *wrong;
+  auto number = depths.size();
   std::vector<std::vector<child_spec>> within(number + 1);
-  for (auto d = declared.rbegin(); d != declared.rend(); ++d) {
+  for (auto d = children.rbegin(); d != children.rend(); ++d) {
     auto& [where, spec] = *d;
     if (spec.inner) {
-      auto& children = within[number--];
-      std::reverse(children.begin(), children.end());
-      spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{spec.inner->options, std::move(children)});
+      auto& own = within[number--];
+      std::reverse(own.begin(), own.end());
+      spec.inner = std::make_shared<const supervisor_spec>(supervisor_spec{spec.inner->options, std::move(own)});
     }
-    if (where > number)
-      return cloister::error(errc::invalid, "supervisor '" + s.options.name + "': a child of what was not declared");
     within[where].push_back(std::move(spec));
   }
   std::reverse(within[0].begin(), within[0].end());
@@ -134,18 +147,23 @@ void hub::begin(member& from, begin_supervisor& what) {
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr) return;
   if (what.forget) {
-    s->declared.clear();
+    s->declared.erase(what.call);
     if (!s->runs) supervisors_.erase(what.supervisor);
     return;
   }
   if (s->runs) return;
-  auto children = take_declared(*s);
+  auto children = take_declared(*s, what.call);
   auto good = children ? supervision::check(s->options, *children) : result<void>(children.error());
   if (good && shutting_down_)
     good = cloister::error(errc::interrupted, "supervisor '" + s->options.name + "' start: the node is shutting down");
   if (good) {
-    s->runs = true;
-    return plane().make(what.supervisor, {s->options, *std::move(children)}, std::move(s->exit_channel));
+    try {
+      plane().make(what.supervisor, {s->options, *std::move(children)}, std::move(s->exit_channel));
+      s->runs = true;
+      return;
+    } catch (const std::exception& e) {
+      good = cloister::error(errc::not_started, "supervisor '" + s->options.name + "' start: " + e.what());
+    }
   }
   static_cast<void>(
       send_datagram(s->exit_channel.get(), encode(exit_message{refused{good.error().code(), good.error().text()}}), {}, false));
@@ -165,7 +183,7 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
   switch (what.what) {
     case call::add:
     case call::change: {
-      auto declared = take_declared(*s);
+      auto declared = take_declared(*s, what.declared);
       if (!declared) return refuse(declared.error());
       if (what.what == call::change) {
         asked = change_specs{what.options.value_or(s->options), *std::move(declared)};
@@ -197,7 +215,9 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
 
 void hub::subscribe(member& from, subscribe_reports& what) {
   auto* s = supervisor_of(from, what.supervisor);
-  if (s != nullptr && objects_.holds(from.identity.incarnation, what.queue.object)) s->subscribers.push_back({what.queue.object});
+  if (s == nullptr || !objects_.holds(from.identity.incarnation, what.queue.object)) return;
+  forget_gone(s->subscribers, what.queue.object);
+  s->subscribers.push_back({what.queue.object});
 }
 
 void hub::abandon_supervisors(std::uint32_t owner) {
@@ -215,20 +235,25 @@ void hub::abandon_supervisors(std::uint32_t owner) {
 
 void hub::start_child(std::uint64_t root, std::shared_ptr<const void> what, std::shared_ptr<start_listener> ear) {
   post([root, what = std::move(what), ear = std::move(ear)](hub& h) {
-    const auto& r = *static_cast<const recipe*>(what.get());
-    const auto s = h.supervisors_.find(root);
-    if (s == h.supervisors_.end() || h.shutting_down_)
-      return ear->refused({errc::interrupted, "the node is shutting down, or nobody wants it any more"});
-    std::vector<owned_fd> fds;
-    for (const auto& fd : r.fds) {
-      fds.push_back(fd.duplicate());
-      if (!fds.back()) return ear->refused({errc::no_descriptors, "the node's first process has no descriptor left"});
-    }
-    const auto owner = h.members_.find(s->second.owner);
-    if (owner == h.members_.end()) return ear->refused({errc::gone, "its supervisor's owner has ended"});
-    for (const auto& ref : r.block.objects) h.objects_.resume(r.holder, ref);
-    h.launch(*owner->second, r.holder, r.block, std::move(fds), {{}, root, ear});
+    try {
+      h.start_from(*static_cast<const recipe*>(what.get()), root, ear);
+    } catch (const std::exception& e) { ear->refused({errc::no_memory, e.what()}); }
   });
+}
+
+void hub::start_from(const recipe& r, std::uint64_t root, const std::shared_ptr<start_listener>& ear) {
+  const auto s = supervisors_.find(root);
+  if (s == supervisors_.end() || shutting_down_)
+    return ear->refused({errc::interrupted, "the node is shutting down, or nobody wants it any more"});
+  std::vector<owned_fd> fds;
+  for (const auto& fd : r.fds) {
+    fds.push_back(fd.duplicate());
+    if (!fds.back()) return ear->refused({errc::no_descriptors, "the node's first process has no descriptor left"});
+  }
+  const auto owner = members_.find(s->second.owner);
+  if (owner == members_.end()) return ear->refused({errc::gone, "its supervisor's owner has ended"});
+  for (const auto& ref : r.block.objects) objects_.resume(r.holder, ref);
+  launch(*owner->second, r.holder, r.block, std::move(fds), {{}, root, ear});
 }
 
 void hub::part_from(std::shared_ptr<const void> what, const exit_status& exit) {
@@ -256,6 +281,11 @@ void hub::report(std::uint64_t root, supervision_report what) {
       return encode(what);
     });
   });
+}
+
+// And whoever is there already: it is not told twice.
+void hub::forget_gone(std::vector<subscriber>& all, std::uint64_t queue) {
+  std::erase_if(all, [&](const subscriber& s) { return s.queue == queue || !objects_.exists(s.queue); });
 }
 
 // Whoever has closed its queue, or has none any more, is forgotten.

@@ -97,6 +97,17 @@ void registry::drop(std::uint32_t who, object_ref ref) {
   }
 }
 
+void registry::leave(std::uint32_t who) {
+  const auto list = held_.find(who);
+  if (list == held_.end()) return;
+  for (const auto object : std::vector(list->second)) {
+    auto* r = find(object);
+    if (r == nullptr || !r->holders.contains(who)) continue;
+    forget_holder(*r, who, nullptr);
+    end_if_unused(object);
+  }
+}
+
 void registry::part(std::uint32_t who, object_ref ref, const exit_status& exit) {
   auto* r = find(ref.object);
   if (r == nullptr || ref.role == 0 || ref.role > 2) return;
@@ -212,7 +223,7 @@ void registry::bury(std::span<const dead_process> dead) {
       const bool was_actor = (r->options & actor_mailbox) != 0 && r->has_role(d.incarnation, detail::source_role);
       if (was_actor) r->last_exit = d.exit;
       forget_holder(*r, d.incarnation, d.exit.success() ? nullptr : &d.exit);
-      if (was_actor) actor_ended(*r);
+      if (was_actor && r->roles[detail::source_role - 1] > 0) actor_ended(*r);  // else it was the last, and forgotten so
     }
     if (auto* r = find(object); r != nullptr && !r->pins.empty()) sweep(*r);
     end_if_unused(object);

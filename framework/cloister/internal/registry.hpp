@@ -92,6 +92,10 @@ class registry {
   std::size_t pins() const noexcept { return pin_count_; }
   std::size_t size() const noexcept { return objects_.size(); }
 
+  bool exists(std::uint64_t object) const { return find(object) != nullptr; }
+  /// Whatever it holds, it does not any more.
+  void leave(std::uint32_t who);
+
   /// Puts a message of the hub itself; would_block if it does not fit now.
   result<void> deliver(std::uint64_t queue, std::span<const std::byte> message);
   /// The same. False: there is no room or no memory now, so it is to be tried again.

@@ -73,8 +73,7 @@ void registry::tell_lane(std::uint64_t lane, const record& mailbox) {
   encoder word;
   detail::write_head(word, detail::letter_head{detail::letter_kind::down, mailbox.id, mailbox.over, 0, 0});
   word.value(mailbox.last_exit);
-  if (!delivered(lane, word.bytes()))
-    untold_.emplace_back(lane, std::vector(word.bytes().begin(), word.bytes().end()));
+  if (!delivered(lane, word.bytes())) untold_.emplace_back(lane, std::vector(word.bytes().begin(), word.bytes().end()));
 }
 
 }  // namespace cloister::internal

@@ -24,6 +24,8 @@ constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
 std::int64_t after(std::int64_t now, std::int64_t ns) { return ns >= never - now ? never : now + ns; }
 
+std::int64_t nanoseconds_of(double ns) { return ns >= static_cast<double>(never) ? never : static_cast<std::int64_t>(ns); }
+
 }  // namespace
 
 supervision::supervision(environment& world, supervisor_options options, std::vector<child_spec> all)
@@ -37,6 +39,7 @@ supervision::supervision(environment& world, supervisor_options options, std::ve
 }
 
 void supervision::begin() {
+  random_.seed(static_cast<std::minstd_rand::result_type>(world_.now()));
   inbox_.begin([&] {
     running_.emplace(run());
     running_->begin();
@@ -49,6 +52,9 @@ void supervision::on(supervision_event event) {
     if (auto answer = answer_question(call->what)) return world_.answer(call->answer_to, *std::move(answer));
   }
   if (std::holds_alternative<abandoned>(event)) abandoned_ = true;
+  if (const auto* call = std::get_if<called>(&event); call != nullptr && std::holds_alternative<stop_supervisor>(call->what))
+    stopped_ = true;
+  if (starting_ != nullptr && is_end_of(event, *starting_)) end_start();
   if (std::holds_alternative<killed>(event)) {
     abandoned_ = killed_ = true;
     for (auto& c : children_)
@@ -65,7 +71,7 @@ task<> supervision::run() {
   for (auto next = children_.begin(); next != children_.end();) {
     auto& c = *next++;
     auto runs = co_await start(c);
-    if (!runs || abandoned_) {
+    if (!runs || is_over()) {
       const std::string why = runs ? "it was ended meanwhile" : runs.error().text();
       if (!runs) report(supervision_report::kind::start_failed, c, {}, why);
       const std::string text = "supervisor '" + options_.name + "' start: child '" + c.spec.id + "': " + why;
@@ -87,7 +93,7 @@ task<> supervision::run() {
     }
     const auto next = co_await handle(std::move(event));
     if (next == step::end) {
-      why = "ended by itself";
+      why = stopped_ ? "stopped" : "ended by itself";
       break;
     }
   }
@@ -99,6 +105,7 @@ task<> supervision::run() {
     }
   }
   for (const auto to : stoppers) world_.answer(to, supervision_value());
+  template_ = {};  // whoever keeps this a moment longer keeps nothing of the children
   const auto exit = killed_ ? exit_status::signaled(SIGKILL) : exit_status::threw("cloister::orderly_end", why);
   world_.report({supervision_report::kind::stopped, options_.name, {}, exit});
   world_.ended(exit);
@@ -164,7 +171,7 @@ bool supervision::too_many_restarts() {
 }
 
 task<supervision::step> supervision::restart(child& c) {
-  if (abandoned_) co_return step::end;
+  if (is_over()) co_return step::end;
   if (too_many_restarts()) {
     c.state = child_state::stopped;
     report(supervision_report::kind::gave_up, c, c.last_exit);
@@ -173,12 +180,10 @@ task<supervision::step> supervision::restart(child& c) {
   const auto& delay = c.spec.delay;
   if (delay.first.count() == 0) co_return co_await attempt(c);
   const bool fresh = c.delay == 0 || world_.now() - c.started_at > delay.most.count();
-  c.delay = fresh ? delay.first.count()
-                  : static_cast<std::int64_t>(
-                        std::min(static_cast<double>(delay.most.count()), static_cast<double>(c.delay) * delay.factor));
+  c.delay = fresh ? delay.first.count() : std::min(delay.most.count(), nanoseconds_of(static_cast<double>(c.delay) * delay.factor));
   std::uniform_real_distribution<double> varied(1 - delay.jitter, 1 + delay.jitter);
   c.state = child_state::restarting;
-  retries_.emplace_back(after(world_.now(), static_cast<std::int64_t>(static_cast<double>(c.delay) * varied(random_))), c.number);
+  retries_.emplace_back(after(world_.now(), nanoseconds_of(static_cast<double>(c.delay) * varied(random_))), c.number);
   schedule();
   co_return step::go_on;
 }
@@ -203,9 +208,11 @@ task<supervision::step> supervision::restart_group(child& failed) {
     if (c.spec.restart == temporary) {
       ++at;
       forget(c);
+    } else {
+      c.comes_back = true;
     }
   }
-  while (at != children_.end() && !abandoned_) {
+  while (at != children_.end() && !is_over()) {
     child& c = *at++;
     auto runs = co_await start(c);
     if (!runs) {
@@ -228,12 +235,11 @@ task<result<bool>> supervision::start(child& c) {
   by_number_[number] = &c;
   c.state = child_state::starting;
   world_.start(number, c.spec);
-  auto event = co_await inbox_.take([number](const supervision_event& e) {
-    if (const auto* s = std::get_if<child_started>(&e)) return s->child == number;
-    if (const auto* r = std::get_if<child_refused>(&e)) return r->child == number;
-    const auto* d = std::get_if<child_declined>(&e);
-    return d != nullptr && d->child == number;
-  });
+  c.comes_back = false;
+  starting_ = &c;
+  kill_start_at_ = never;
+  auto event = co_await await_start(number);
+  starting_ = nullptr;
   if (auto* refused = std::get_if<child_refused>(&event)) {
     c.state = child_state::stopped;
     co_return std::move(refused->why);
@@ -261,6 +267,48 @@ task<result<bool>> supervision::start(child& c) {
   co_return true;
 }
 
+task<supervision_event> supervision::await_start(std::uint64_t number) {
+  for (;;) {
+    auto event = co_await inbox_.take([this, number](const supervision_event& e) {
+      if (const auto* s = std::get_if<child_started>(&e)) return s->child == number;
+      if (const auto* r = std::get_if<child_refused>(&e)) return r->child == number;
+      if (const auto* d = std::get_if<child_declined>(&e)) return d->child == number;
+      return kill_start_at_ != never && std::holds_alternative<time_came>(e);
+    });
+    if (!std::holds_alternative<time_came>(event)) {
+      if (kill_start_at_ != never) schedule();
+      co_return event;
+    }
+    if (world_.now() >= kill_start_at_) {
+      kill_start_at_ = never;
+      world_.kill(number);
+      schedule();
+    } else {
+      world_.wake_at(kill_start_at_);
+    }
+  }
+}
+
+// What is wanted no more need not have started before it ends.
+bool supervision::is_end_of(const supervision_event& event, const child& c) const {
+  if (std::holds_alternative<abandoned>(event)) return true;
+  const auto* call = std::get_if<called>(&event);
+  if (call == nullptr) return false;
+  if (std::holds_alternative<stop_supervisor>(call->what)) return true;
+  const auto* end_it = std::get_if<terminate_child>(&call->what);
+  if (end_it == nullptr) return false;
+  const auto* id = std::get_if<std::string>(&end_it->who);
+  return id != nullptr ? !simple() && *id == c.spec.id : simple() && std::get<std::uint32_t>(end_it->who) == c.named_by;
+}
+
+void supervision::end_start() {
+  if (kill_start_at_ != never) return;
+  if (starting_->spec.shutdown_ns < 0) return world_.kill(starting_->number);
+  world_.ask_to_end(starting_->number);
+  kill_start_at_ = after(world_.now(), starting_->spec.shutdown_ns);
+  if (kill_start_at_ != never) world_.wake_at(kill_start_at_);
+}
+
 // --------------------------------------------------------------------------------------------------------- ending them
 
 task<std::optional<child_ended>> supervision::await_end(std::int64_t until) {
@@ -284,6 +332,7 @@ task<std::optional<child_ended>> supervision::await_end(std::int64_t until) {
 }
 
 task<> supervision::end(child& c) {
+  c.comes_back = false;
   std::erase_if(retries_, [&](const auto& r) { return r.second == c.number; });
   if (c.state != child_state::running) {
     c.state = child_state::stopped;

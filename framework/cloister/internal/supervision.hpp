@@ -169,6 +169,7 @@ class supervision {
     std::string said;
     unsigned restarts = 0;
     bool has_run = false;
+    bool comes_back = false;  // stopped, until its group is started again
     std::int64_t started_at = 0, delay = 0;
     exit_status last_exit;
     std::list<child>::iterator self;
@@ -186,6 +187,10 @@ class supervision {
   task<step> restart_group(child& failed);
   void try_again(child& c, const cloister::error& why);
   task<result<bool>> start(child& c);  // true: it runs; false: it declined
+  task<supervision_event> await_start(std::uint64_t number);
+  bool is_end_of(const supervision_event& event, const child& c) const;
+  void end_start();
+  bool is_over() const { return abandoned_ || stopped_; }
   task<> end(child& c);
   task<> end_together(const std::vector<child*>& all);
   task<> end_all();
@@ -218,9 +223,11 @@ class supervision {
   std::deque<std::int64_t> restarts_;                            // within the period
   std::vector<std::pair<std::int64_t, std::uint64_t>> retries_;  // when, which child
   std::uint64_t last_number_ = 0;
-  bool abandoned_ = false, killed_ = false;
+  bool abandoned_ = false, killed_ = false, stopped_ = false;
+  child* starting_ = nullptr;
+  std::int64_t kill_start_at_ = 0;  // if what is starting was asked to end; the largest: it was not
   std::unordered_map<const child*, std::vector<std::uint64_t>> awaited_;  // calls to be answered at a child's end
-  std::minstd_rand random_;
+  std::minstd_rand random_;                                               // so that not all come back at the same moment
   std::optional<task<>> running_;
 };
 

@@ -204,7 +204,7 @@ result<std::uint64_t> supervision::running(const child_name& who) {
 void supervision::wait_for(std::uint64_t answer_to, const child_name& who) {
   auto found = find(who);
   if (!found) return world_.answer(answer_to, found.error());
-  if ((*found)->state == child_state::stopped) return world_.answer(answer_to, supervision_value((*found)->last_exit));
+  if ((*found)->state == child_state::stopped && !(*found)->comes_back) return world_.answer(answer_to, supervision_value((*found)->last_exit));
   awaited_[*found].push_back(answer_to);
 }
 
