@@ -384,3 +384,9 @@ TEST_CASE("the end of an actor's process is heard by whoever monitors it, also l
   monitor(a, ends);
   CHECK(ends.get(20s).value().exit.signal() == SIGKILL);
 }
+
+TEST_CASE("a later node of the same program has actors that answer") {
+  program run({"later-node"});
+  for (const int n : {1, 2, 3}) CHECK(run.number("answer") == n);
+  CHECK(run.wait().success());
+}

@@ -99,3 +99,54 @@ TEST_CASE("an actor that answers with an error ends the feeding; what it had not
   CHECK(in.get(20s).value() == 13);
   CHECK(in.get(20s).value() == 2);
 }
+
+namespace {
+
+/// Answers when it has two.
+struct in_pairs : caf::event_based_actor {
+  using caf::event_based_actor::event_based_actor;
+  caf::behavior make_behavior() override {
+    return {[this](int) -> caf::result<int> {
+      auto promise = make_response_promise<int>();
+      waiting.push_back(promise);
+      if (waiting.size() == 2) {
+        for (auto& p : waiting) p.deliver(0);
+        waiting.clear();
+      }
+      return promise;
+    }};
+  }
+  std::vector<caf::typed_response_promise<int>> waiting;
+};
+
+}  // namespace
+
+TEST_CASE("what cannot be put is not acknowledged") {
+  const queue<int> in{here()}, out{here()};
+  for (const int n : {1, 2, 3}) in.put(n);
+  out.close();
+  const process p{here(), run_doubler, in, out};
+  CHECK(p.join(20s).value().exception_text().find("could not handle a message") != std::string::npos);
+  std::vector<int> back;
+  while (const auto n = in.try_get()) back.push_back(*n);
+  CHECK(back == std::vector<int>{1, 2, 3});
+}
+
+TEST_CASE("feeding goes on while answers are waited for, and ends when the process is asked to stop") {
+  const queue<int> in{here()};
+  const process p{here(),
+                  [](source<int> from) {
+                    caf_system system;
+                    system.feed(from, system->spawn<in_pairs>(), 4);
+                  },
+                  in};
+  in.put(1);
+  CHECK(harness::eventually([&] { return in.empty(); }));
+  in.put(2);  // with this one there are two
+  in.put(3);
+  CHECK(harness::eventually([&] { return in.empty(); }));
+  p.terminate();
+  CHECK(p.join(20s).value().signal() == SIGTERM);
+  CHECK(in.get(20s).value() == 3);
+  CHECK(in.empty());
+}

@@ -7,6 +7,9 @@
 
 #include <atomic>
 #include <csignal>
+#include <future>
+
+#include <sys/auxv.h>
 
 using namespace cloister;
 using namespace support;
@@ -331,4 +334,166 @@ TEST_CASE("a queue that closes with its last sink outlives a producer's death, a
   CHECK(numbers.get(20s).value() == 1);
   CHECK(numbers.get(20s).value() == 1);
   CHECK(numbers.get(20s) == errc::closed);
+}
+
+TEST_CASE("a supervisor in a process that is asked to stop gives its children the time that they were promised") {
+  queue<int> began{here()}, cleaned{here()};
+  process owner{here(),
+                {.shutdown = 50s},
+                [](const node& inner, sink<int> to, sink<int> last) {
+                  const supervisor s{inner,
+                                     {},
+                                     supervised(
+                                         {.id = "slow", .shutdown = 40s},
+                                         [](sink<int> up, sink<int> done) {
+                                           up.put(1);
+                                           sleep_until_asked();
+                                           const auto end = std::chrono::steady_clock::now() +
+                                                            1500ms;  // longer than calls of a process that was asked to stop
+                                           while (std::chrono::steady_clock::now() < end) ::usleep(10'000);
+                                           done.try_put(1).value();
+                                         },
+                                         to, last)};
+                  sleep_until_asked();
+                },
+                began,
+                cleaned};
+  began.get(20s).value();
+  owner.terminate();
+  CHECK(owner.join(60s));
+  CHECK(cleaned.try_get().value() == 1);
+}
+
+TEST_CASE("what a supervisor is asked about may be long") {
+  const supervisor s{here()};
+  const auto says_much = [](std::string what) {
+    this_process::ready(what);
+    sleep_long();
+  };
+  for (int i = 0; i < 5; ++i)
+    s.start_child({.id = std::to_string(i), .ready_within = 50s}, says_much, std::string(30'000, static_cast<char>('a' + i)));
+  const auto all = s.which_children();
+  REQUIRE(all.size() == 5);
+  for (int i = 0; i < 5; ++i) CHECK(all[static_cast<std::size_t>(4 - i)].said == std::string(30'000, static_cast<char>('a' + i)));
+}
+
+TEST_CASE("a restart that hangs does not keep its supervisor from ending") {
+  queue<int> tickets{here()}, up{here()};
+  tickets.put(1);
+  {
+    const supervisor s{here(), {.intensity = 5}};
+    s.start_child(
+        {.id = "a", .shutdown = brutal_kill, .ready_within = std::chrono::nanoseconds::max()},
+        [](source<int> in, sink<int> out) {
+          out.put(1);
+          if (in.try_get()) this_process::ready();
+          for (;;) ::pause();
+        },
+        tickets, up);
+    up.get(20s).value();
+    testing::kill_child(s, "a");
+    up.get(20s).value();
+  }
+  CHECK(tickets.empty());
+}
+
+TEST_CASE("calls of a supervisor and of one within it may be made at the same time") {
+  const supervisor s{here()};
+  const supervisor inner{s, {.id = "inner"}};
+  const auto add = [](const supervisor& to) {
+    for (int i = 0; i < 30; ++i) {
+      to.start_child({.id = std::to_string(i), .restart = temporary}, sleep_long);
+      to.terminate_child(std::to_string(i));
+    }
+  };
+  auto other = std::async(std::launch::async, [&] { add(inner); });
+  add(s);
+  CHECK_NOTHROW(other.get());
+}
+
+TEST_CASE("a child that shows progress while it ends is not killed as hanging") {
+  queue<int> up{here()};
+  const supervisor s{here()};
+  queue<supervision_report> reports{here()};
+  s.subscribe(reports);
+  s.start_child(
+      {.id = "a", .shutdown = 40s, .progress_within = 300ms},
+      [](sink<int> out) {
+        out.put(1);
+        while (!this_process::stop_requested()) {
+          this_process::progress();
+          ::usleep(1000);
+        }
+        this_process::progress();
+        const auto end = std::chrono::steady_clock::now() + 900ms;
+        while (std::chrono::steady_clock::now() < end) ::usleep(10'000);
+      },
+      up);
+  up.get(20s).value();
+  s.terminate_child("a");
+  for (;;) {
+    const auto r = reports.get(20s).value();
+    if (r.what == supervision_report::kind::started) continue;
+    CHECK(r.what == supervision_report::kind::ended);
+    CHECK(r.exit.success());
+    break;
+  }
+}
+
+TEST_CASE("children are started as their supervisor's place says, and never forked") {
+  const auto random = [](sink<std::string> to) {
+    // The kernel gives it to every program that it executes, and a fork keeps it.
+    const auto* at = reinterpret_cast<const char*>(::getauxval(AT_RANDOM));
+    to.put(std::string(at, 16));
+    sleep_long();
+  };
+  queue<std::string> to{here()};
+  const std::string mine(reinterpret_cast<const char*>(::getauxval(AT_RANDOM)), 16);
+  const supervisor usual{here(), {}, supervised({.id = "a"}, random, to)};
+  CHECK(to.get(20s).value() == mine);
+  const supervisor executes{here().context(start_method::spawn), {}, supervised({.id = "a"}, random, to)};
+  CHECK(to.get(20s).value() != mine);
+  const supervisor inner{executes, {.id = "inner"}, {}, supervised({.id = "a"}, random, to)};
+  CHECK(to.get(20s).value() != mine);
+  executes.start_child({.id = "b", .process = {.start = start_method::forkserver}}, random, to);
+  CHECK(to.get(20s).value() == mine);
+  CHECK(refused([&] { executes.start_child({.id = "c", .process = {.start = start_method::fork}}, random, to); }) == errc::invalid);
+}
+
+TEST_CASE("a supervisor that was moved from says so") {
+  supervisor a{here()};
+  const supervisor b(std::move(a));
+  CHECK(refused([&] { a.count_children(); }) == errc::invalid);
+  CHECK_FALSE(a.is_alive());
+  CHECK(b.count_children() == child_counts{});
+}
+
+TEST_CASE("a subscriber whose queue was full hears how many reports it has missed") {
+  const supervisor s{here()};
+  const queue<supervision_report> reports{here(), {.max_items = 1}};
+  s.subscribe(reports);
+  s.subscribe(reports);  // is told once nevertheless
+  for (const auto* id : {"a", "b", "c"}) s.start_child({.id = id}, sleep_long);
+  s.count_children();
+  CHECK(reports.get(20s).value().child.id == "a");
+  CHECK(reports.try_get() == errc::would_block);
+  s.start_child({.id = "d"}, sleep_long);
+  const auto r = reports.get(20s).value();
+  CHECK(r.child.id == "d");
+  CHECK(r.missed == 2);
+}
+
+TEST_CASE("supervisors within one another, but not without end") {
+  auto nested = [](int depth) {
+    auto recipe = supervised({.id = "leaf"}, sleep_long);
+    for (int i = 0; i < depth; ++i) recipe = supervised({.id = "x"}, {}, std::move(recipe));
+    return recipe;
+  };
+  const supervisor s{here()};
+  CHECK(s.start_child(nested(60)).state == child_state::running);
+  s.terminate_child("x");
+  s.delete_child("x");
+  CHECK(refused([&] { s.start_child(nested(70)); }) == errc::invalid);
+  CHECK(refused([&] { s.start_child(nested(5000)); }) == errc::invalid);
+  CHECK(s.start_child(nested(2)).state == child_state::running);
 }

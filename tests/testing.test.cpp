@@ -102,3 +102,19 @@ TEST_CASE("a test that hangs is ended and named") {
   const process q{here(), [] { const kit::time_limit limit("one that does not hang", 1h); }};
   CHECK(q.join().success());
 }
+
+namespace {
+struct doubler {
+  int on(int n) const { return 2 * n; }
+};
+}  // namespace
+
+TEST_CASE("a death is planned for a supervised actor as for any child, and so are its limits") {
+  const supervisor s{here(), {.intensity = 5}};
+  const auto death = testing::at_message(2);
+  const actor<doubler> a{s, death.in({.id = "a", .process = {.name = "twice"}})};
+  CHECK(a.process().value().name == "twice");
+  CHECK(a.ask(1, 20s).value() == 2);
+  CHECK(a.ask(2, 20s).value() == 4);  // its successor's
+  CHECK_FALSE(death.pending());
+}

@@ -346,6 +346,22 @@ int fails_first(int argc, char** argv, const std::string& where) {
   return 0;
 }
 
+struct question {
+  int n;
+};
+struct answerer {
+  int on(question q) const { return q.n + 1; }
+};
+// A node, its end, and another one, in one thread.
+int later_node(int argc, char** argv) {
+  for (int n = 0; n < 3; ++n) {
+    node here{argc, argv};
+    const actor<answerer> a{here};
+    say("answer", a.ask(question{n}, 20s).value());
+  }
+  return 0;
+}
+
 }  // namespace
 
 // Instead of the C library's: there may be no page for a process's identity.
@@ -363,6 +379,7 @@ int main(int argc, char** argv) {
   scenario = what;
   if (what == "fails-first") return fails_first(argc, argv, argv[2]);
   if (what == "own-child") return own_child(argc, argv);
+  if (what == "later-node") return later_node(argc, argv);
   if (what == "few-files") {
     rlimit files{};
     ::getrlimit(RLIMIT_NOFILE, &files);

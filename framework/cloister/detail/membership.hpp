@@ -138,7 +138,7 @@ class membership {
   owned_fd control_;
   owned_fd life_;
   int on_fork_ = -1;
-  std::atomic<std::uint32_t> last_object_{0};
+  static inline std::atomic<std::uint32_t> last_object_{0};  // in all nodes that this process has had: handles may outlive one
   std::atomic<std::uint32_t> token_{0};
 
   std::mutex mutex_;

@@ -150,7 +150,6 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   self_ = block;
   self_.parent_name = self_.parent_name.empty() ? "main" : self_.parent_name;
   if (self_.name.empty()) self_.name = "process-" + std::to_string(id.incarnation);
-  last_object_ = 0;
   token_ = 0;
   children_.clear();
   kept_.clear();
