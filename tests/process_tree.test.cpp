@@ -120,6 +120,21 @@ TEST_CASE("a monitor hears of an end once, also when it asks late") {
   CHECK(ends.try_get() == errc::would_block);
 }
 
+TEST_CASE("a monitor that is taken back hears nothing, another one does") {
+  queue<exit_notice> ends{here()}, others{here()};
+  process p{here(), sleep_long}, q{here(), sleep_long};
+  for (const auto* who : {&p, &q}) {
+    monitor(*who, ends);
+    monitor(*who, others);
+  }
+  demonitor(p, ends);
+  p.kill();
+  CHECK(others.get(20s).value().process == p.id());
+  q.kill();
+  CHECK(ends.get(20s).value().process == q.id());
+  CHECK(ends.empty());
+}
+
 TEST_CASE("an exit notice waits for room in a full queue, though no other process is left") {
   EACH_METHOD(how);
   queue<exit_notice> ends{here(), {.max_items = 1}};

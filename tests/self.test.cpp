@@ -161,3 +161,46 @@ TEST_CASE("an actor keeps time, and sends itself messages") {
   c.tell(start_timers{});
   for (const int n : {1, 2, 3}) CHECK(told.get(20s).value() == n);
 }
+
+namespace {
+
+struct pair_of_actors {
+  actor<struct sleeper> first, second;
+};
+struct heard_of {};
+struct sleeper {
+  int on(int n) const { return n; }
+};
+struct watcher {
+  std::vector<std::string> ends;
+  std::vector<cloister::reply<std::vector<std::string>>> waiting;
+  void on(self& me, const pair_of_actors& both) {
+    const auto none = me.monitor(both.first, [this](const exit_notice&) { ends.push_back("taken back"); });
+    me.demonitor(none);
+    me.demonitor(none);
+    me.monitor(both.first.process().value(), [this](const exit_notice& n) { heard("first", n); });
+    me.monitor(both.second, [this](const exit_notice& n) { heard("second", n); });
+  }
+  cloister::reply<std::vector<std::string>> on(heard_of) {
+    waiting.emplace_back();
+    return waiting.back();
+  }
+  void heard(const std::string& who, const exit_notice& n) {
+    ends.push_back(who + ": " + n.exit.text());
+    if (ends.size() < 2) return;
+    for (const auto& w : waiting) w.send(ends);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an actor hears of the ends that it monitors, unless it has taken that back") {
+  const actor<sleeper> a{here()}, b{here()};
+  const actor<watcher> w{here()};
+  w.ask(pair_of_actors{a, b}, 20s).value();
+  ::kill(a.process().value().pid, SIGKILL);
+  CHECK(harness::eventually([&] { return !a.is_alive(); }));
+  b.stop();
+  const auto ends = w.ask(heard_of{}, 20s).value();
+  CHECK(ends == std::vector<std::string>{"first: killed by SIGKILL", "second: killed by SIGTERM"});
+}

@@ -12,14 +12,14 @@
 //   long now = a.ask(balance{});  if (auto soon = a.ask(balance{}, 1s)) ...
 //   actor<account> b{s, {.id = "acc", .restart = permanent}, 100}; // a supervisor's child; the handle follows its restarts
 //
-// A handle: copyable, travels, any thread. Handlers run one at a time, in the order in which messages were put. A handler may take `self&` first,
-// and may reply later (`reply<R>`, also as a coroutine). An actor ends by stop(), by its last handle (not under a supervisor), or with whoever
-// made it; its object's destructor runs unless it is killed. What a handler throws answers the asker with `errc::threw`, and ends the actor, unless
-// `.on_error = keep_state`.
-// Blocks: the constructor, until the object is constructed (what that throws is `failure{not_started}`); tell and ask while `max_messages` wait, ask
-// for the reply. Inside an actor nothing blocks: a tell throws or is `would_block`, asking is `self::ask`.
-// When the actor's process dies: whoever waits for the reply to a message that it had taken gets `peer_down` with the exit at once; messages that
-// it had not taken wait for its successor, or, without one, fail the same way.
+// A handle: copyable, travels, any thread. Handlers run one at a time, in the order in which messages were put. A handler may take
+// `self&` first, and may reply later (`reply<R>`, also as a coroutine). An actor ends by stop(), by its last handle (not under a
+// supervisor), or with whoever made it; its object's destructor runs unless it is killed. What a handler throws answers the asker with
+// `errc::threw`, and ends the actor, unless `.on_error = keep_state`.
+// Blocks: the constructor, until the object is constructed (what that throws is `failure{not_started}`); tell and ask while
+// `max_messages` wait, ask for the reply. Inside an actor nothing blocks: a tell throws or is `would_block`, asking is `self::ask`.
+// When the actor's process dies: whoever waits for the reply to a message that it had taken gets `peer_down` with the exit at once;
+// messages that it had not taken wait for its successor, or, without one, fail the same way.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -53,7 +53,7 @@ struct actor_options {
   std::size_t max_messages = 4096;  ///< that wait; whoever puts more waits, or gets `would_block`. Replies do not count
   error_policy on_error = error_policy::end_actor;
   process_options process =
-      {};  ///< its name, limits, output, ...; `deferred` and `daemon` do not count, nor does anything of this under a
+      {};  ///< its name, limits, output, ...; `deferred` and `daemon` do not count, `fork` is as `forkserver`, nor does anything of this under a
            ///< supervisor: there it is child_options::process
 };
 
@@ -63,8 +63,8 @@ struct dead_letter {
   std::uint64_t count = 0;  ///< how many messages
   std::string why;
 };
-/// From now on what no actor of the node could do anything with is put into `to`: messages that have no handler or cannot be decoded, and those
-/// that went down with an actor which has no successor. What does not fit is lost.
+/// From now on what no actor of the node could do anything with is put into `to`: messages that have no handler or cannot be decoded, and
+/// those that went down with an actor which has no successor. What does not fit is lost.
 void watch_dead_letters(const queue<dead_letter>& to);
 
 template <class T>
@@ -84,7 +84,8 @@ class [[nodiscard]] actor {
   template <class... Args>
   [[nodiscard]] actor(const supervisor& within, child_options as_child, actor_options options, Args&&... args);
 
-  /// Hands over a message, and does not wait until it is handled. Throws `failure`: closed, peer_down, would_block (in an actor), stopping, ...
+  /// Hands over a message, and does not wait until it is handled. Throws `failure`: closed, peer_down, would_block (in an actor),
+  /// stopping, ...
   template <class M>
   void tell(const M& message) const {
     tell(message, deadline::never()).value();
@@ -105,7 +106,7 @@ class [[nodiscard]] actor {
   template <class M>
   result<detail::answer_of<T, M>> ask(const M& message, deadline until) const;
 
-  /// Asks it to end, before it handles another message.
+  /// Asks it to end, before it handles another message. Under a supervisor that is an end as any other: a permanent one is started again.
   void stop() const { detail::actor_stop(object()); }
   /// The process that it has now; nothing if it has none.
   std::optional<process_id> process() const { return detail::actor_process(object()); }

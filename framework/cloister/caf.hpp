@@ -9,8 +9,9 @@
 //   }
 //
 // Opt-in: not part of cloister.hpp; link cloister::caf. CAF's headers are seen here and nowhere else.
-// What is fed is a lease until the actor has answered: a process that is killed gives it back. At most `credit` messages are unanswered, so an
-// actor that is slow, or that answers only when those behind it have taken what it sent, stops the queue's producers and nothing piles up.
+// What is fed is a lease until the actor has answered: a process that is killed gives it back. At most `credit` messages are unanswered,
+// so an actor that is slow, or that answers only when those behind it have taken what it sent, stops the queue's producers and nothing
+// piles up.
 // Threads: the one that made the system calls feed; CAF's own run the actors. Blocks: feed; the destructor, until all actors have ended.
 #pragma once
 
@@ -46,14 +47,16 @@ class caf_system {
   caf::actor_system& operator*() const noexcept { return state_->system; }
   caf::actor_system* operator->() const noexcept { return &state_->system; }
 
-  /// Sends `to`, dynamically or statically typed, each message of the queue as a request, until the queue is closed and all are answered, in
-  /// whatever order, with whatever value. Then ends it, also when this throws: `failure{peer_down}` if it ends or answers with an error,
-  /// `stopping` if this process is asked to stop. What it had not answered goes back. T is to be a type that CAF takes as a message.
+  /// Sends `to`, dynamically or statically typed, each message of the queue as a request, until the queue is closed and all are answered,
+  /// in whatever order, with whatever value. Then ends it, also when this throws: `failure{peer_down}` if it ends or answers with an
+  /// error, `stopping` if this process is asked to stop. What it had not answered goes back. T is to be a type that CAF takes as a
+  /// message.
   template <class T, class Handle>
   void feed(const source<T>& from, const Handle& to, std::size_t credit = 16) const;
 
   /// An actor with a thread of its own that puts every T which it is sent. It takes the next one when there was room, and answers a request
-  /// then: so `request` waits for room, `send` does not. What cannot be put is answered with an error, and is the last. Ends with the system.
+  /// then: so `request` waits for room, `send` does not. What cannot be put is answered with an error, and is the last. Ends with the
+  /// system.
   template <class T>
   caf::actor spawn_sink(sink<T> to);
 

@@ -22,6 +22,11 @@ void monitor(const process_id& who, const queue<exit_notice>& to) {
   detail::membership::require().monitor(who.incarnation, who.pid, who.name, {detail::object_of(to.handle()).id(), detail::no_role});
 }
 
+void demonitor(const process_id& who, const queue<exit_notice>& to) {
+  internal::send_request(detail::membership::require().control(),
+                         internal::end_monitor{who.incarnation, {detail::object_of(to.handle()).id(), detail::no_role}});
+}
+
 void link(const process_id& who) { tie(who, true); }
 void unlink(const process_id& who) { tie(who, false); }
 

@@ -9,9 +9,9 @@
 // Owner: the frame that made it, one at a time in a process, on the main thread. In a process started from it, the body gets its
 // own `node&` as first parameter if it asks for one. Processes: everything of the node ends within a second when the first process
 // is gone, whatever ended it; not so programs that were executed (system, posix_spawn) in a process which the first process started by
-// start_method::fork or process::fork, if the first process is killed. Ctrl-C (only where SIGINT has its default action): blocking calls of the first process end with
-// `errc::interrupted`, children are asked to stop, then killed after their `.shutdown`; `~node` then ends the program by SIGINT. A second Ctrl-C
-// ends everything at once.
+// start_method::fork or process::fork, if the first process is killed. Ctrl-C (only where SIGINT has its default action): blocking calls
+// of the first process end with `errc::interrupted`, children are asked to stop, then killed after their `.shutdown`; `~node` then ends
+// the program by SIGINT. A second Ctrl-C ends everything at once.
 #pragma once
 
 #include <cloister/place.hpp>
@@ -35,7 +35,8 @@ class [[nodiscard]] node final : public place {
   /// Starts the launcher and the hub. `argv` must stay as it is (it is what main got). Throws `failure`: not_started, no_descriptors,
   /// no_memory, invalid (a second node in this process). Then nothing is left of it.
   node(int argc, char** argv, node_options options = {});
-  /// Ends this process's daemons, waits for all other processes, which go on as before (after an exception: ends them), then stops hub and launcher.
+  /// Ends this process's daemons, waits for all other processes, which go on as before (after an exception: ends them), then stops hub
+  /// and launcher.
   ~node() override;
 
   /// The same node with another default start method.

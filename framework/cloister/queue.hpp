@@ -148,7 +148,8 @@ class [[nodiscard]] basic_queue {
   lease<T> take() const requires detail::can_take<Part> { return take(deadline::never()).value(); }
   result<lease<T>> take(deadline until) const requires detail::can_take<Part>;
   result<lease<T>> try_take() const requires detail::can_take<Part> { return take(deadline::passed()); }
-  /// A message that was leased `max_deliveries` times in vain, on loan like any other; would_block if there is none, closed if there will never be.
+  /// A message that was leased `max_deliveries` times in vain, on loan like any other; would_block if there is none, closed if there will
+  /// never be.
   result<lease<T>> try_take_dead_letter() const requires detail::can_take<Part>;
 
   /// Waits until every message that was put has been taken and, if leased, acknowledged.

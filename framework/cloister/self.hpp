@@ -7,8 +7,8 @@
 //   }
 //   reply<int> on(next) { waiting.emplace_back(); return waiting.back(); }        // ... and some time: waiting.front().send(42);
 //
-// One thread: the actor's. Nothing blocks. Everything here ends with the actor: what waits then is dropped, without running any more of its code.
-// A coroutine takes its message by value; what it refers to otherwise is the actor's.
+// One thread: the actor's. Nothing blocks. Everything here ends with the actor: what waits then is dropped, without running any more of
+// its code. A coroutine takes its message by value; what it refers to otherwise is the actor's.
 #pragma once
 
 #include <cloister/detail/actor_core.hpp>
@@ -61,12 +61,16 @@ class self {
   }
   void cancel(std::uint64_t timer) { core_.cancel(timer); }
 
-  /// Has `what` called once with how it ended, when that process, or the process that the actor has now, ends; soon, if it has.
-  void monitor(const process_id& who, std::function<void(const exit_notice&)> what) { core_.monitor(who, std::move(what)); }
-  template <class T>
-  void monitor(const actor<T>& who, std::function<void(const exit_notice&)> what) {
-    core_.monitor(detail::object_of(who.handle()), std::move(what));
+  /// Has `what` called once with how it ended, when that process, or the process that the actor has now, ends; soon, if it has. Returns its
+  /// number, for demonitor.
+  std::uint64_t monitor(const process_id& who, std::function<void(const exit_notice&)> what) {
+    return core_.monitor(who, std::move(what));
   }
+  template <class T>
+  std::uint64_t monitor(const actor<T>& who, std::function<void(const exit_notice&)> what) {
+    return core_.monitor(detail::object_of(who.handle()), std::move(what));
+  }
+  void demonitor(std::uint64_t number) { core_.demonitor(number); }
 
  private:
   detail::actor_core& core_;
@@ -161,8 +165,9 @@ struct reply_promise<void> : reply_promise_base<void> {
 };
 }  // namespace detail
 
-/// A reply that comes later: what a handler returns instead of its value. Copies are the same reply; the first send or fail counts. If all copies
-/// go without one, the asker gets `errc::gone`. As a coroutine's return type: `co_return` sends, an exception is treated as a handler's.
+/// A reply that comes later: what a handler returns instead of its value. Copies are the same reply; the first send or fail counts. If
+/// all copies go without one, the asker gets `errc::gone`. As a coroutine's return type: `co_return` sends, an exception is treated as a
+/// handler's.
 template <class R>
 class reply {
  public:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The words of supervision: what a supervisor and a child of one are told at their start. The rules are Erlang/OTP's.
 //
-// A child ends *normally* with exit code 0, by SIGTERM (it was asked to end), or by an uncaught `orderly_end`; every other end is a failure.
-// It has *started* when its process runs, or, if it has a `ready_within`, when it has called this_process::ready().
-// Plain values that travel: any thread, any process.
+// A child ends *normally* with exit code 0, by SIGTERM (it was asked to end), or by an uncaught `orderly_end`; every other end is a
+// failure. It has *started* when its process runs, or, if it has a `ready_within`, when it has called this_process::ready(). Plain values
+// that travel: any thread, any process.
 #pragma once
 
 #include <cloister/process.hpp>
@@ -51,8 +51,8 @@ struct supervisor_options {
   auto_shutdown_type auto_shutdown = no_auto_shutdown;
 };
 
-/// Time between the restarts of a child that keeps failing: `first`, then `factor` times as much each time, up to `most`, each varied by up to
-/// `jitter` of itself in both directions. Starts anew when the child has run for longer than `most`. Off while `first` is 0.
+/// Time between the restarts of a child that keeps failing: `first`, then `factor` times as much each time, up to `most`, each varied by
+/// up to `jitter` of itself in both directions. Starts anew when the child has run for longer than `most`. Off while `first` is 0.
 struct back_off {
   std::chrono::nanoseconds first{0};
   std::chrono::nanoseconds most = std::chrono::seconds(30);

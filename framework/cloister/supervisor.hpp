@@ -5,16 +5,20 @@
 //                supervised({.id = "read", .restart = transient}, read, lines),
 //                supervised({.id = "crew"}, {.strategy = one_for_all}, supervised({.id = "a"}, work, lines), supervised({.id = "b"}, work, lines))};
 //   s.start_child({.id = "extra", .restart = temporary}, work, lines);
-//   supervisor inner{s, {.id = "more"}, {.intensity = 10}};    // one more within it; its calls find it after a restart, too
+//   supervisor inner{s, {.id = "more"}, {.intensity = 10}};    // one more within it; its calls find it after a restart, too,
+//                                                              // except under simple_one_for_one, where it has no name of its own
 //   s.join();                                                  // until it ends by itself; ~supervisor stops it
 //
-// A restarted child gets the same arguments again, the same handles among them; messages that it had leased come back to it or to a sibling.
-// Children start in order, each when the one before it runs, and end in reverse. A supervisor that ends because its children failed too often
-// has, as a child, ended *normally*: a permanent one is restarted, with the children that it was made with.
+// A restarted child gets the same arguments again, the same handles among them; messages that it had leased come back to it or to a
+// sibling. Children start in order, each when the one before it runs, and end in reverse. A supervisor that ends because its children
+// failed too often has, as a child, ended *normally*: a permanent one is restarted, with the children that it was made with.
 //
-// An owner: move-only, one thread at a time. Its work is done by an actor in the node's first process. If the process that owns it dies, its
-// children end, and nothing is restarted: whoever wants a supervisor in a process of its own supervises a process that makes one.
-// One made in another belongs to that: its destructor leaves it running, `stop` ends it as terminate_child would.
+// Children are executed anew if `where` starts processes so, or their options say so; else the launcher forks them: what is started again
+// and again has nothing of the process that first asked for it.
+//
+// An owner: move-only, each object one thread at a time. Its work is done by an actor in the node's first process. If the process that
+// owns it dies, its children end, and nothing is restarted: whoever wants a supervisor in a process of its own supervises a process that
+// makes one. One made in another belongs to that: its destructor leaves it running, `stop` ends it as terminate_child would.
 // Blocks: the constructor, until all children run; the destructor, until all have ended; calls, until they are done, which may be after a
 // child that ends slowly. Each call without a deadline throws `failure`: invalid, not_found, already_started, already_present, running,
 // restarting, unsupported, not_started, gone (it has ended), stopping, interrupted.
@@ -126,8 +130,9 @@ class [[nodiscard]] supervisor final {
   /// New flags, and new specifications of children: those that run go on, new ones are not started, those not named stay.
   void change(supervisor_options options, std::vector<child_recipe> children) const;
 
-  /// Whatever happens from now on to its children, and to those of supervisors within it, is put into `to`; see supervision_report::missed for
-  /// what a full queue does. Of one within another: to all under their common root.
+  /// Whatever happens from now on to its children, and to those of supervisors within it, is put into `to`; see
+  /// supervision_report::missed for what a full queue does. Of one within another: to all under their common root. Nothing comes from one
+  /// that has ended.
   void subscribe(const queue<supervision_report>& to) const;
 
   /// Stops it: ends all children, in reverse order. Returns when all have ended.

@@ -190,9 +190,9 @@ time_limit::~time_limit() {
 
 namespace {
 
-// All processes below this one, but for its launcher.
+// All processes below this one.
 std::size_t count_processes() {
-  std::unordered_map<pid_t, std::vector<std::pair<pid_t, bool>>> children;
+  std::unordered_map<pid_t, std::vector<pid_t>> children;
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const auto pid = static_cast<pid_t>(std::atol(entry.path().filename().c_str()));
     if (pid <= 0) continue;
@@ -200,16 +200,15 @@ std::size_t count_processes() {
     const std::string text((std::istreambuf_iterator<char>(in)), {});
     const auto end = text.rfind(')');
     if (end == std::string::npos) continue;
-    char state = 0;
     int parent = 0;
-    if (std::sscanf(text.c_str() + end + 1, " %c %d", &state, &parent) == 2) children[parent].emplace_back(pid, state == 'Z');
+    if (std::sscanf(text.c_str() + end + 1, " %*c %d", &parent) == 1) children[parent].push_back(pid);
   }
   std::size_t count = 0;
   std::vector<pid_t> left{::getpid()};
   while (!left.empty()) {
     const auto parent = left.back();
     left.pop_back();
-    for (const auto& [pid, zombie] : children[parent]) {
+    for (const auto pid : children[parent]) {
       ++count;
       left.push_back(pid);
     }

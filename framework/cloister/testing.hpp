@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// For tests that your program survives: kill its processes, now or at a chosen message; wait until a tree of supervisors is as it should be; ask
-// who was restarted; find what was left behind. Works with any test framework; examples/survival_test.cpp shows it with Catch2.
+// For tests that your program survives: kill its processes, now or at a chosen message; wait until a tree of supervisors is as it should
+// be; ask who was restarted; find what was left behind. Works with any test framework; examples/survival_test.cpp shows it with Catch2.
 //
 //   const testing::time_limit limit("the crawler survives", 30s);              // or the program ends, and says so
 //   testing::leak_check leaks;
@@ -15,7 +15,8 @@
 //   }
 //   CHECK(leaks.found() == "");
 //
-// In the first process of a node; one thread, but for what says otherwise. Waiting functions wait up to `patience` unless told, and then say false.
+// In the first process of a node; one thread, but for what says otherwise. Waiting functions wait up to `patience` unless told, and then
+// say false.
 #pragma once
 
 #include <cloister/deadline.hpp>
@@ -36,7 +37,8 @@ namespace cloister::testing {
 
 inline constexpr std::chrono::seconds patience{10};
 
-/// Sends the process of child `id` a signal, and returns which process that was. Throws `failure`: not_found, not_started (it has none now).
+/// Sends the process of child `id` a signal, and returns which process that was; it may just have ended by itself. Throws `failure`:
+/// not_found, not_started (it has none now).
 process_id kill_child(const supervisor& s, const std::string& id, int signal = SIGKILL);
 /// The same for the n-th child, the oldest being 0.
 process_id kill_child(const supervisor& s, std::size_t n, int signal = SIGKILL);
@@ -47,8 +49,8 @@ inline process_id continue_child(const supervisor& s, const std::string& id) { r
 /// Waits until `condition()` is true; false if it does not become so in time. A condition that throws a std::exception
 /// is not true.
 bool eventually(const std::function<bool()>& condition, deadline until = patience);
-/// Waits until each child of `s`, and of the supervisors within it, is running, except those that are not to be (transient or temporary ones that
-/// have ended normally are no loss).
+/// Waits until each child of `s`, and of the supervisors within it, is running, except those that are not to be (transient or temporary
+/// ones that have ended normally are no loss).
 bool whole(const supervisor& s, deadline until = patience);
 /// Waits until child `id` runs in another process than `before`.
 bool replaced(const supervisor& s, const std::string& id, const process_id& before, deadline until = patience);
@@ -82,8 +84,8 @@ class recorder {
 
   /// What has come until now, oldest first.
   const std::vector<supervision_report>& reports();
-  /// The children that were started again, in order, each as often as it was, those that others took along too: "id", of a supervisor within
-  /// another "inner/id".
+  /// The children that were started again, in order, each as often as it was, those that others took along too: "id", of a supervisor
+  /// within another "inner/id".
   std::vector<std::string> restarted();
   std::size_t restarts_of(const std::string& id);
   /// Waits until `id` has been restarted at least so often.

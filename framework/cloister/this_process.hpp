@@ -25,8 +25,8 @@ struct this_process {
   /// Of a supervised process with a `ready_within`: its start is over. `said` is in its supervisor's child_info. Else nothing happens.
   /// The first call of a process counts. Blocks only while the socket to the node's hub is full.
   static void ready(const std::string& said = {});
-  /// Of a supervised process with a `progress_within`: it does not hang. Cheap enough for an inner loop: it asks the clock, and tells the node
-  /// four times in that time. Else nothing happens. Any thread.
+  /// Of a supervised process with a `progress_within`: it does not hang. Cheap enough for an inner loop: it asks the clock, and tells the
+  /// node four times in that time. Else nothing happens. Any thread.
   static void progress();
   /// Sleeps; throws `failure{stopping or interrupted}` when the process is asked to end meanwhile.
   static void sleep_for(std::chrono::nanoseconds duration);

@@ -353,15 +353,24 @@ void actor_core::run_timers() {
   if (ends_with_) std::rethrow_exception(ends_with_);
 }
 
-void actor_core::monitor(const process_id& who, std::function<void(const exit_notice&)> what) {
-  monitors_.emplace(++last_number_, std::move(what));
+std::uint64_t actor_core::monitor(const process_id& who, std::function<void(const exit_notice&)> what) {
+  const auto number = ++last_number_;
+  monitors_.emplace(number, std::move(what));
   send_request(membership::require().control(),
-               monitor_process{who.incarnation, who.pid, who.name, {mailbox_->id(), no_role}, last_number_});
+               monitor_process{who.incarnation, who.pid, who.name, {mailbox_->id(), no_role}, number});
+  return number;
 }
 
-void actor_core::monitor(attachment& mailbox, std::function<void(const exit_notice&)> what) {
-  monitors_.emplace(++last_number_, std::move(what));
-  send_request(membership::require().control(), monitor_actor{mailbox.id(), {mailbox_->id(), no_role}, last_number_});
+std::uint64_t actor_core::monitor(attachment& mailbox, std::function<void(const exit_notice&)> what) {
+  const auto number = ++last_number_;
+  monitors_.emplace(number, std::move(what));
+  send_request(membership::require().control(), monitor_actor{mailbox.id(), {mailbox_->id(), no_role}, number});
+  return number;
+}
+
+void actor_core::demonitor(std::uint64_t number) {
+  if (monitors_.erase(number) != 0)
+    send_request(membership::require().control(), end_monitor{0, {mailbox_->id(), no_role}, number});
 }
 
 // ---- plain code -----------------------------------------------------------------------------------------------------

@@ -114,8 +114,9 @@ class actor_core {
            std::uint64_t key, std::shared_ptr<pending_reply> reply);
   std::uint64_t after(std::chrono::nanoseconds delay, std::function<void()> what);
   void cancel(std::uint64_t timer);
-  void monitor(const process_id& who, std::function<void(const exit_notice&)> what);
-  void monitor(attachment& mailbox, std::function<void(const exit_notice&)> what);
+  std::uint64_t monitor(const process_id& who, std::function<void(const exit_notice&)> what);
+  std::uint64_t monitor(attachment& mailbox, std::function<void(const exit_notice&)> what);
+  void demonitor(std::uint64_t number);
 
  private:
   struct pending {

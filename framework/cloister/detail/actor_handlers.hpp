@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which of an actor's `on` overloads a message goes to, and what comes back. Compile time, but for the table of handlers: each that some call in
-// the program needs enters itself while static objects are constructed. A letter names its message by type, never by an address.
+// Which of an actor's `on` overloads a message goes to, and what comes back. Compile time, but for the table of handlers: each that some
+// call in the program needs enters itself while static objects are constructed. A letter names its message by type, never by an address.
 #pragma once
 
 #include <cloister/detail/actor_core.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The one place that knows which CAF this is. Written for 0.17.6, the version that Debian and Ubuntu have; what 1.x spells otherwise has its
-// other spelling will stand here. Everything that the control plane sends is a `note`: CAF delivers it, and looks at nothing inside. Public only through caf.hpp.
+// The one place that knows which CAF this is: 0.17.6, the version that Debian and Ubuntu have. What another one spells otherwise is changed
+// here. Everything that the control plane sends is a `note`: CAF delivers it, and looks at nothing inside. Public only through caf.hpp.
 #pragma once
 
 #include <cloister/error.hpp>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What lies in an actor's mailbox, and in the lane in which a thread hears of what it asked: a queue of letters. A letter is this head, then what
-// its kind says, encoded.
+// What lies in an actor's mailbox, and in the lane in which a thread hears of what it asked: a queue of letters. A letter is this head,
+// then what its kind says, encoded.
 //
-// A lane belongs to one thread, which is introduced to a mailbox (to the hub) before it asks there for the first time. Who dies where, an asker
-// waiting for the reply to the letter that it put at position p:
+// A lane belongs to one thread, which is introduced to a mailbox (to the hub) before it asks there for the first time. Who dies where, an
+// asker waiting for the reply to the letter that it put at position p:
 //   the actor, before it has taken p out   the hub's repair puts the letter back; its successor, if it has one, handles it
 //   the actor, after that                  the hub tells every lane that was introduced: all before position q is over, and p < q
 //   the actor, with no successor           the same, with all positions there are; the mailbox is closed

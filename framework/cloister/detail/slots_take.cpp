@@ -65,7 +65,8 @@ std::span<const std::byte> slots::content(const taken& t) const {
   return {t.bytes_, t.size_ > layout_.geometry().room ? sizeof(std::uint32_t) : t.size_};
 }
 
-// The message behind `held`, a slot or a lease entry that is the caller's. Not `listed`: it can be ended, not read, and nothing is allocated.
+// The message behind `held`, a slot or a lease entry that is the caller's. Not `listed`: it can be ended, not read, and nothing is
+// allocated.
 template <class Head>
 slots::outcome slots::accept(Head& held, taken& into, bool listed) {
   into.from_ = this;

@@ -18,8 +18,8 @@ struct child_header {
   detail::process_identity identity;
 };
 
-/// Becomes the process that `block` (an encoded child_header and start_block) describes: arms the life pipe, says hello, applies limits, attaches
-/// the handles, runs the body, ends. `fds`: control socket, then what the block says; they and `life` are its own from now on.
+/// Becomes the process that `block` (an encoded child_header and start_block) describes: arms the life pipe, says hello, applies limits,
+/// attaches the handles, runs the body, ends. `fds`: control socket, then what the block says; they and `life` are its own from now on.
 [[noreturn]] void child_main(std::span<const std::byte> block, std::span<const int> fds, int life);
 
 /// Makes the kernel kill this process when the first process of the node is gone: the descriptor that does it. Empty if it cannot be

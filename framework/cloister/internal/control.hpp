@@ -147,8 +147,8 @@ struct child_declaration {
   child_terms terms;
   std::variant<detail::start_block, supervisor_options> what;
 };
-/// A supervisor of the sender's, numbered like its objects: first this, with descriptor 0 for its exit channel; then its children, in order;
-/// then its start. Errors are told at the start.
+/// A supervisor of the sender's, numbered like its objects: first this, with descriptor 0 for its exit channel; then its children, in
+/// order; then its start. Errors are told at the start.
 struct make_supervisor {
   std::uint64_t supervisor = 0;
   supervisor_options options;
@@ -165,9 +165,9 @@ struct begin_supervisor {
   std::uint64_t call = 0;
   bool forget = false;  // instead: whatever was declared, for its start or a call, is not going to be asked for
 };
-/// Descriptor 0: where its supervisor answers, with supervision_value. `path` leads from that supervisor to the one within it that is meant.
-/// What is to be added or changed was declared before. `await`: descriptor 0 is an exit channel, and hears the end after which that child is
-/// not restarted.
+/// Descriptor 0: where its supervisor answers, with supervision_value. `path` leads from that supervisor to the one within it that is
+/// meant. What is to be added or changed was declared before. `await`: descriptor 0 is an exit channel, and hears the end after which
+/// that child is not restarted.
 struct call_supervisor {
   enum class call : std::uint8_t { add, terminate, restart, remove, list, find, count, change, stop, await };
   std::uint64_t supervisor = 0;

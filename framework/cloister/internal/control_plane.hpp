@@ -2,9 +2,9 @@
 // The node's CAF actor system: supervisor actors, and a proxy actor for each supervised process, which ends when its process has, for the
 // true reason. Supervisors hear of it as CAF actors do, by their monitors; a supervisor within another is watched the same way.
 //
-// Owner: the hub, which makes it when it is first needed, on its own thread with all signals blocked; CAF's threads inherit that. Everything
-// here is called on that thread, returns at once and never waits for an actor; the destructor waits until all have ended. CAF's header is
-// only in the source.
+// Owner: the hub, which makes it when it is first needed, on its own thread with all signals blocked; CAF's threads inherit that.
+// Everything here is called on that thread, returns at once and never waits for an actor; the destructor waits until all have ended.
+// CAF's header is only in the source.
 #pragma once
 
 #include <cloister/fd.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The hub's loop: sockets, timers, requests. What it does about processes is in hub_processes.cpp, about objects in registry.cpp.
+// The hub's loop: sockets, timers, requests. What it does about them is in the other hub_*.cpp, about objects in registry*.cpp.
 #include <cloister/internal/hub.hpp>
 
 #include <cloister/deadline.hpp>

@@ -3,8 +3,8 @@
 // passes descriptors, and when a process is dead (readable pidfd: a proof, never a time-out) repairs what it used and tells who waits.
 //
 // Owner: the node, in the first process. It never waits for a process: it reads without blocking and writes single answers into
-// fresh sockets. It runs no user code. Order at a death: status, the dead one's socket to the end, repair of all mailboxes for all the dead at
-// once, then the exit channels; so whoever sees the end finds everything put right.
+// fresh sockets. It runs no user code. Order at a death: status, the dead one's socket to the end, repair of all mailboxes for all the
+// dead at once, then the exit channels; so whoever sees the end finds everything put right.
 #pragma once
 
 #include <cloister/fd.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The hub's part for processes: starting them through the launcher, learning of their deaths, and what follows from a death.
+// The hub's part for processes: starting them through the launcher, and signals.
 #include <cloister/internal/hub.hpp>
 
 #include <cloister/deadline.hpp>

@@ -9,9 +9,9 @@
 
 namespace cloister::internal {
 
-// What a child is started from, again and again. It holds the child's objects as a process does, in the child's roles, so that a pipe's end stays
-// open between a process and its successor. Shared by the supervisor's specification and starts under way; the last to let go of it, on
-// whatever thread, has the hub let go of its objects.
+// What a child is started from, again and again. It holds the child's objects as a process does, in the child's roles, so that a pipe's
+// end stays open between a process and its successor. Shared by the supervisor's specification and starts under way; the last to let go
+// of it, on whatever thread, has the hub let go of its objects.
 struct hub::recipe {
   hub& owner;
   const std::uint32_t holder;  // an incarnation of its own

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A fault that a test plans for a process that is yet to start: an entry of its start's environment, honoured there only, and only by the process that
-// removes the file which stands for it.
+// A fault that a test plans for a process that is yet to start: an entry of its start's environment, honoured there only, and only by the
+// process that removes the file which stands for it.
 #pragma once
 
 #include <cloister/fault.hpp>

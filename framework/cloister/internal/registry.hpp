@@ -2,9 +2,9 @@
 // The hub's book of shared objects: who holds what in which role, which handles travel inside messages, and the repair of a
 // mailbox when somebody who used it is dead.
 //
-// Owner and only thread: the hub. Nothing here blocks or runs user code; shared memory grows only by a message of the hub's own (deliver). An object lives while a process
-// holds it, or a message that can still be read names it (a *pin*), and some process holds the mailbox which that message is in.
-// Reading a mailbox's memory always goes through slots and ring, which check everything.
+// Owner and only thread: the hub. Nothing here blocks or runs user code; shared memory grows only by a message of the hub's own
+// (deliver). An object lives while a process holds it, or a message that can still be read names it (a *pin*), and some process holds the
+// mailbox which that message is in. Reading a mailbox's memory always goes through slots and ring, which check everything.
 #pragma once
 
 #include <cloister/detail/attachment.hpp>
