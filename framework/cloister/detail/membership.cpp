@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -287,9 +288,12 @@ std::shared_ptr<child_link> membership::parent() {
 
 void membership::keep(std::shared_ptr<child_link> link) {
   const std::scoped_lock guard(mutex_);
-  if (kept_.size() >= look_at_kept_) {
-    std::erase_if(kept_, [](const auto& k) { return k->poll().has_value(); });
-    look_at_kept_ = 2 * kept_.size() + 16;
+  // One call for all: there may be thousands.
+  std::vector<pollfd> ends;
+  for (const auto& k : kept_) ends.push_back({k->sentinel(), POLLIN, 0});
+  if (::poll(ends.data(), ends.size(), 0) > 0) {
+    std::size_t at = 0;
+    std::erase_if(kept_, [&](const auto&) { return ends[at++].revents != 0; });
   }
   kept_.push_back(std::move(link));
 }

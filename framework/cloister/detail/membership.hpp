@@ -145,7 +145,6 @@ class membership {
   std::unordered_map<std::uint64_t, std::weak_ptr<attachment>> attached_;  // guarded by mutex_
   std::vector<std::weak_ptr<child_link>> children_;                        // guarded by mutex_
   std::vector<std::shared_ptr<child_link>> kept_;                          // guarded by mutex_
-  std::size_t look_at_kept_ = 16;                                          // when there are so many; guarded by mutex_
   std::shared_ptr<child_link> parent_;                                     // guarded by mutex_
 };
 
