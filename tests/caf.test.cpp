@@ -143,6 +143,7 @@ TEST_CASE("feeding goes on while answers are waited for, and ends when the proce
   in.put(1);
   CHECK(harness::eventually([&] { return in.empty(); }));
   in.put(2);  // with this one there are two
+  CHECK(in.join(20s));
   in.put(3);
   CHECK(harness::eventually([&] { return in.empty(); }));
   p.terminate();

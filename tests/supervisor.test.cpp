@@ -494,6 +494,6 @@ TEST_CASE("supervisors within one another, but not without end") {
   s.terminate_child("x");
   s.delete_child("x");
   CHECK(refused([&] { s.start_child(nested(70)); }) == errc::invalid);
-  CHECK(refused([&] { s.start_child(nested(5000)); }) == errc::invalid);
+  CHECK(refused([&] { s.start_child(nested(500)); }) == errc::invalid);
   CHECK(s.start_child(nested(2)).state == child_state::running);
 }
