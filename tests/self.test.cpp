@@ -183,6 +183,7 @@ struct watcher {
   }
   cloister::reply<std::vector<std::string>> on(heard_of) {
     waiting.emplace_back();
+    if (ends.size() == 2) waiting.back().send(ends);
     return waiting.back();
   }
   void heard(const std::string& who, const exit_notice& n) {

@@ -48,6 +48,17 @@ class self {
   /// Asks another actor (or itself): `co_await` the result, or give `then` what is to be called with it.
   template <class T, class M>
   asking<detail::answer_of<T, M>> ask(const actor<T>& whom, const M& message, deadline until = deadline::never());
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ <= 12
+  template <class T, class M>
+    requires(std::is_aggregate_v<M> && !std::is_trivially_copyable_v<M>)
+  asking<detail::answer_of<T, M>> ask(const actor<T>& whom, M&& message, deadline until = deadline::never()) {
+    static_assert(
+        std::is_lvalue_reference_v<M>,
+        "cloister: give this message a name first: in a co_await, this compiler (GCC up to 12) destroys an unnamed aggregate "
+        "at the wrong place.");
+    return ask<T, M>(whom, std::as_const(message), until);
+  }
+#endif
   /// Never waits: `would_block` if there is no room.
   template <class T, class M>
   result<void> tell(const actor<T>& whom, const M& message) {

@@ -17,9 +17,19 @@ struct with_pointer {
 struct question {
   int n;
 };
+struct note {
+  std::string text;
+};
 struct borrower {
 #ifdef CLOISTER_RIGHT
   reply<int> on(question q) { co_return q.n; }
+  reply<int> on(self& me, note n) {
+    const note again{n.text};
+    co_return (co_await me.ask(me.handle(*this), again)).value();
+  }
+#elif CASE == 14
+  reply<int> on(question q) { co_return q.n; }
+  reply<int> on(self& me, note n) { co_return (co_await me.ask(me.handle(*this), note{n.text})).value(); }
 #else
   reply<int> on(const question& q) { co_return q.n; }
 #endif
@@ -63,6 +73,8 @@ void program(node& here) {
 #elif CASE == 11
   auto [receiver, sender] = one_way<int>(here);
   sender.recv();
+#elif CASE == 14
+  actor<borrower>{here}.tell(note{"x"});
 #elif CASE == 12
   actor<borrower>{here}.ask(question{1});
 #elif CASE == 13
