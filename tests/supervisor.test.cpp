@@ -265,6 +265,9 @@ TEST_CASE("what a child's limits did to it is said in the report") {
       this_process::ready(std::string(all.data(), 1));
     });
     CHECK(why() == "its memory was limited to 67108864 bytes");
+    s.start_child({.id = "full", .restart = temporary, .process = {.limits = {.memory = 1 << 30}}},
+                  [] { throw failure(errc::no_memory, "no memory"); });  // as the library's calls do
+    CHECK(why() == "its memory was limited to 1073741824 bytes");
   }
   s.start_child({.id = "hot", .restart = temporary, .process = {.limits = {.cpu_time = 1s}}}, [] {
     for (std::atomic<int> turns{0};; ++turns) {}

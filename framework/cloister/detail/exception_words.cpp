@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <typeinfo>
 
 namespace cloister::detail {
@@ -22,8 +23,10 @@ exception_words words_of_current_exception() {
   };
   try {
     throw;
-  } catch (const failure& f) { return {"cloister::failure", f.what()}; } catch (const std::exception& e) {
-    return {named(typeid(e).name()), e.what()};
+  } catch (const failure& f) {
+    return {"cloister::failure", f.what(), f.code() == errc::no_memory};
+  } catch (const std::exception& e) {
+    return {named(typeid(e).name()), e.what(), dynamic_cast<const std::bad_alloc*>(&e) != nullptr};
   } catch (...) {
     const auto* type = abi::__cxa_current_exception_type();
     return {type != nullptr ? named(type->name()) : "unknown exception", ""};

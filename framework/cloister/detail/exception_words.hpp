@@ -8,6 +8,7 @@ namespace cloister::detail {
 
 struct exception_words {
   std::string type, text;
+  bool no_memory = false;  // that is what it says
 };
 /// REQUIRES: an exception is being handled.
 exception_words words_of_current_exception();

@@ -302,10 +302,10 @@ void membership::monitor(std::uint32_t incarnation, std::int32_t pid, const std:
   send_request(control_, monitor_process{incarnation, pid, name, queue});
 }
 
-void membership::report_exception(const std::string& type, const std::string& text) noexcept {
+void membership::report_exception(const exception_words& what) noexcept {
   constexpr std::size_t longest = 16 * 1024;
   try {
-    send_quietly(control_, last_words{type.substr(0, longest), text.substr(0, longest)});
+    send_quietly(control_, last_words{what.type.substr(0, longest), what.text.substr(0, longest), what.no_memory});
   } catch (...) {}
 }
 

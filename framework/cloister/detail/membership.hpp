@@ -11,6 +11,7 @@
 
 #include <cloister/deadline.hpp>
 #include <cloister/detail/attachment.hpp>
+#include <cloister/detail/exception_words.hpp>
 #include <cloister/detail/handover.hpp>
 #include <cloister/detail/start_block.hpp>
 #include <cloister/error.hpp>
@@ -114,7 +115,7 @@ class membership {
   /// Keeps it as long as this process, or until it has ended: nobody else does.
   void keep(std::shared_ptr<child_link> link);
   void monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue);
-  void report_exception(const std::string& type, const std::string& text) noexcept;
+  void report_exception(const exception_words& what) noexcept;
   void shut_down(bool now) noexcept;
   /// Returns when the hub has acted on everything this process sent before: for tests.
   void synchronise();

@@ -225,7 +225,7 @@ void run_and_exit(const std::function<void()>& body) noexcept {
   const auto report = [&] {
     const auto words = detail::words_of_current_exception();
     code = 1;
-    self.report_exception(words.type, words.text);
+    self.report_exception(words);
   };
   try {
     body();

@@ -128,6 +128,7 @@ struct get_bell {
 struct last_words {
   std::string type;
   std::string text;
+  bool no_memory = false;
 };
 /// The first process leaves: end daemons, wait for the others, then stop. `now`: end all.
 struct shut_down {

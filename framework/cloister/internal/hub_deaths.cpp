@@ -94,7 +94,7 @@ void hub::has_progressed(member& m) {
 
 std::string hub::reason_of(const member& m, const exit_status& exit) {
   if (exit.signal() == SIGKILL && !m.killed_for.empty()) return "it " + m.killed_for;
-  if (exit.exception_type() == "std::bad_alloc" && m.limits.memory > 0)
+  if (!exit.exception_type().empty() && m.words && m.words->no_memory && m.limits.memory > 0)
     return "its memory was limited to " + std::to_string(m.limits.memory) + " bytes";
   if (exit.signal() == SIGXCPU && m.limits.cpu_time.count() > 0)
     return "its processor time was limited to " + std::to_string(m.limits.cpu_time.count()) + " s";
