@@ -203,6 +203,23 @@ TEST_CASE("a stop does not wait for a start that hangs: what starts is asked to 
   if (end_it) REQUIRE(w.find("a").state == child_state::stopped);
 }
 
+TEST_CASE("a start whose turn comes after the word that it is wanted no more is ended, too") {
+  world w({.intensity = 8, .period = 1h}, {spec("a")});
+  w.begin();
+  w.slow = {"a", "b"};
+  w.crash("a");
+  const auto add = w.call_later(add_child{spec("b")});
+  const bool stops = GENERATE(true, false);
+  const auto call = stops ? w.call_later(stop_supervisor{}) : w.call_later(terminate_child{"a"});
+  w.refused("a");
+  REQUIRE(w.log_from(2) ==
+          (stops ? std::vector<std::string>{"ask a", "start b", "ask b"} : std::vector<std::string>{"ask a", "start b"}));
+  w.refused("b");
+  REQUIRE(w.answer_to(add) == errc::not_started);
+  REQUIRE(w.answer_to(call));
+  REQUIRE(w.over.has_value() == stops);
+}
+
 TEST_CASE("a supervisor that nobody wants any more ends what starts, and starts nothing else") {
   world w({.strategy = one_for_all, .intensity = 8, .period = 1h}, {spec("a"), spec("b")});
   w.begin();
@@ -215,7 +232,8 @@ TEST_CASE("a supervisor that nobody wants any more ends what starts, and starts 
   REQUIRE(w.log.back() == "ask a");
 }
 
-TEST_CASE("a child that was ended with its group, and is about to be started with it, has not ended for whoever waits for its end") {
+TEST_CASE(
+    "a child that was ended with its group, and is about to be started with it, has not ended for whoever waits for its end") {
   world w({.strategy = one_for_all, .intensity = 8, .period = 1h}, {spec("a"), spec("b", transient)});
   w.begin();
   w.slow = {"a"};

@@ -238,6 +238,8 @@ task<result<bool>> supervision::start(child& c) {
   c.comes_back = false;
   starting_ = &c;
   kill_start_at_ = never;
+  // It may be wanted no more since before it was its turn.
+  if (is_over() || inbox_.holds([&](const supervision_event& e) { return is_end_of(e, c); })) end_start();
   auto event = co_await await_start(number);
   starting_ = nullptr;
   if (auto* refused = std::get_if<child_refused>(&event)) {

@@ -6,6 +6,7 @@
 // thread at a time. Nothing here blocks; an inbox has at most one waiting coroutine.
 #pragma once
 
+#include <algorithm>
 #include <coroutine>
 #include <cstddef>
 #include <deque>
@@ -111,6 +112,9 @@ class inbox {
     likes_ = std::move(likes);
     return awaiter{*this};
   }
+
+  /// Whether there is one that the filter likes.
+  bool holds(const filter& likes) const { return std::any_of(events_.begin(), events_.end(), likes); }
 
   /// What nobody has taken.
   std::deque<Event> drain() { return std::exchange(events_, {}); }
