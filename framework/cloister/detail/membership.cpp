@@ -228,16 +228,14 @@ owned_fd membership::bell(std::uint64_t object, unsigned which) {
 
 owned_fd move_to_memfd(start_block& block) {
   if (block.arguments.size() <= max_inline_arguments) return {};
-  owned_fd arguments(::memfd_create("cloister arguments", MFD_CLOEXEC));
-  if (!arguments) throw failure(errc::no_descriptors, "process '" + block.name + "' start: this process has no descriptor left");
-  for (std::size_t done = 0; done < block.arguments.size();) {
-    const auto n = ::write(arguments.get(), block.arguments.data() + done, block.arguments.size() - done);
-    if (n < 0 && errno != EINTR) throw failure(errc::no_memory, "process '" + block.name + "' start: no memory for its arguments");
-    if (n > 0) done += static_cast<std::size_t>(n);
-  }
+  auto arguments = make_file("cloister arguments", std::as_bytes(std::span(block.arguments)));
+  if (!arguments)
+    throw failure(arguments.error().code(),
+                  "process '" + block.name + "' start: " +
+                      (arguments == errc::no_memory ? "no memory for its arguments" : "this process has no descriptor left"));
   block.arguments.clear();
   block.has_arguments_fd = true;
-  return arguments;
+  return *std::move(arguments);
 }
 
 std::shared_ptr<child_link> membership::start(const start_request& what) {

@@ -102,20 +102,6 @@ void redirect(owned_fd& from, int to) noexcept {
   if (from && from.get() != to) static_cast<void>(::dup2(from.get(), to));
 }
 
-std::string read_arguments(const owned_fd& fd) {
-  struct stat information {};
-  if (::fstat(fd.get(), &information) != 0 || information.st_size < 0)
-    throw failure(errc::broken, "process start: its arguments cannot be read");
-  std::string text(static_cast<std::size_t>(information.st_size), '\0');
-  for (std::size_t got = 0; got < text.size();) {
-    const auto n = ::pread(fd.get(), text.data() + got, text.size() - got, static_cast<off_t>(got));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) throw failure(errc::broken, "process start: its arguments cannot be read");
-    got += static_cast<std::size_t>(n);
-  }
-  return text;
-}
-
 // The handles among the arguments of a start, by number; descriptors come first in `fds`, the objects' memories after them.
 class started_handles final : public detail::handle_source {
  public:
@@ -278,7 +264,7 @@ void child_main(std::span<const std::byte> bytes, std::span<const int> numbers, 
   fds.clear();
   run_and_exit([&] {
     settle_in(block);
-    if (block.has_arguments_fd) block.arguments = read_arguments(arguments_fd);
+    if (block.has_arguments_fd) block.arguments = read_file(arguments_fd, "process start: its arguments");
     arguments_fd.reset();
     run_entry(block, handles);
   });

@@ -159,38 +159,39 @@ receive_status await_datagram(int fd, datagram& into) {
   }
 }
 
+result<owned_fd> make_file(const char* name, std::span<const std::byte> content) {
+  owned_fd file(::memfd_create(name, MFD_CLOEXEC));
+  if (!file) return {errc::no_descriptors, "no descriptor left"};
+  for (std::size_t done = 0; done < content.size();) {
+    const auto n = ::write(file.get(), content.data() + done, content.size() - done);
+    if (n < 0 && errno != EINTR) return {errc::no_memory, "no memory"};
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+  return file;
+}
+
+std::string read_file(const owned_fd& file, const std::string& what) {
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0 || info.st_size < 0) throw failure(errc::broken, what + " cannot be read");
+  std::string content(static_cast<std::size_t>(info.st_size), '\0');
+  for (std::size_t done = 0; done < content.size();) {
+    const auto n = ::pread(file.get(), content.data() + done, content.size() - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) throw failure(errc::broken, what + " cannot be read");
+    done += static_cast<std::size_t>(n);
+  }
+  return content;
+}
+
 bool send_answer(const owned_fd& to, const answer& what) {
   constexpr std::size_t longest = 32 * 1024;  // half a datagram
   const auto bytes = encode(what);
   if (bytes.size() <= longest) return send_datagram(to.get(), bytes, {}, false);
-  const owned_fd file(::memfd_create("cloister answer", MFD_CLOEXEC));
-  for (std::size_t done = 0; file && done < bytes.size();) {
-    const auto n = ::write(file.get(), bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno != EINTR) return false;
-    if (n > 0) done += static_cast<std::size_t>(n);
-  }
-  const int fd = file.get();
-  return file && send_datagram(to.get(), encode(answer{beside{}}), {&fd, 1}, false);
+  const auto file = make_file("cloister answer", bytes);
+  if (!file) return false;
+  const int fd = file->get();
+  return send_datagram(to.get(), encode(answer{beside{}}), {&fd, 1}, false);
 }
-
-namespace {
-
-answer read_beside(datagram& d) {
-  if (d.fds.empty()) throw failure(errc::no_descriptors, "a long answer of the node's hub: this process has no descriptor left");
-  const owned_fd file = std::move(d.fds.front());
-  d.fds.erase(d.fds.begin());
-  struct stat info {};
-  if (::fstat(file.get(), &info) != 0) throw failure(errc::broken, "a long answer of the node's hub cannot be read");
-  std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
-  for (std::size_t done = 0; done < bytes.size();) {
-    const auto n = ::pread(file.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
-    if (n == 0 || (n < 0 && errno != EINTR)) throw failure(errc::broken, "a long answer of the node's hub cannot be read");
-    if (n > 0) done += static_cast<std::size_t>(n);
-  }
-  return decode<answer>(bytes);
-}
-
-}  // namespace
 
 answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply) {
   auto [mine, theirs] = socket_pair("a request to the node's hub: ");
@@ -206,7 +207,13 @@ answer ask(const owned_fd& control, const request& message, std::vector<int> fds
                     "the node's hub did not answer, and this process was asked to stop");
   }
   auto got = decode<answer>(reply.bytes);
-  if (std::holds_alternative<beside>(got)) got = read_beside(reply);
+  if (std::holds_alternative<beside>(got)) {
+    if (reply.fds.empty())
+      throw failure(errc::no_descriptors, "a long answer of the node's hub: this process has no descriptor left");
+    const auto content = read_file(reply.fds.front(), "a long answer of the node's hub");
+    got = decode<answer>(std::as_bytes(std::span(content)));
+    reply.fds.erase(reply.fds.begin());
+  }
   if (const auto* no = std::get_if<refused>(&got)) throw failure(no->code, no->text);
   return got;  // its descriptor may have been lost: `reply.fds` says
 }

@@ -290,6 +290,10 @@ receive_status receive_datagram(int fd, datagram& into, bool peek = false);
 /// `empty`, and the hub's send fails, now or later.
 receive_status await_datagram(int fd, datagram& into);
 
+/// A file without a name, for what is longer than a datagram. Errors: no_descriptors, no_memory.
+result<owned_fd> make_file(const char* name, std::span<const std::byte> content);
+/// All of it. Throws `failure{broken}`: "`what` cannot be read".
+std::string read_file(const owned_fd& file, const std::string& what);
 /// Sends an answer of any size; does not block. False if nobody waits for it, or there is no memory for it.
 bool send_answer(const owned_fd& to, const answer& what);
 /// Sends a request that wants an answer, and waits for it; `reply` has the descriptors that came with it. The first process's hub always
