@@ -93,6 +93,21 @@ TEST_CASE("what is left behind is found, and nothing else") {
   CHECK(leaks.found() == "");
 }
 
+TEST_CASE("an actor that has ended leaves nothing with the process that made it") {
+  struct echo {
+    int on(int n) { return n; }
+  };
+  const actor<echo> other{here()};
+  CHECK(other.ask(1) == 1);  // what this thread hears replies in stays
+  const kit::leak_check leaks;
+  {
+    const actor<echo> a{here()};
+    CHECK(a.ask(1) == 1);
+    CHECK(leaks.found(0s).find("descriptors (socket)") != std::string::npos);
+  }
+  CHECK(leaks.found() == "");
+}
+
 TEST_CASE("a test that hangs is ended and named") {
   const process p{here(), [] {
                     const kit::time_limit limit("the hanging one", 10ms);

@@ -218,14 +218,24 @@ std::size_t count_processes() {
 
 }  // namespace
 
+namespace {
+// What a descriptor is, by what its link in /proc says: "socket:[4711]", "anon_inode:[pidfd]", "/memfd:cloister queue (deleted)".
+std::string kind_of(const std::string& target) {
+  if (target.starts_with("/memfd:") || target.starts_with("anon_inode:")) return target;
+  return target.starts_with('/') ? "file" : target.substr(0, target.find(":["));
+}
+}  // namespace
+
 leak_check::counts leak_check::now() {
+  static_cast<void>(active_children());  // what is kept of actors that have ended goes
   counts c;
   c.processes = count_processes();
   std::error_code gone;
   for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
-    ++c.descriptors;
+    const auto target = fs::read_symlink(entry.path(), gone).string();
+    ++c.descriptors[kind_of(target)];
     struct stat info {};
-    if (fs::read_symlink(entry.path(), gone).string().starts_with("/memfd:") && ::stat(entry.path().c_str(), &info) == 0)
+    if (target.starts_with("/memfd:") && ::stat(entry.path().c_str(), &info) == 0)
       c.shared_bytes += static_cast<std::size_t>(info.st_blocks) * 512;
   }
   return c;
@@ -239,11 +249,14 @@ std::string leak_check::found(deadline until) const {
       [&] {
         const auto c = now();
         text.clear();
-        const auto more = [&](std::size_t is, std::size_t was, const char* what) {
+        const auto more = [&](std::size_t is, std::size_t was, const std::string& what) {
           if (is > was) text += std::to_string(is - was) + ' ' + what + " more than before\n";
         };
         more(c.processes, before_.processes, "processes");
-        more(c.descriptors, before_.descriptors, "descriptors");
+        for (const auto& [what, is] : c.descriptors) {
+          const auto was = before_.descriptors.find(what);
+          more(is, was == before_.descriptors.end() ? 0 : was->second, "descriptors (" + what + ")");
+        }
         more(c.shared_bytes, before_.shared_bytes, "bytes of shared memory");
         return text.empty();
       },

@@ -29,6 +29,7 @@
 #include <csignal>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -118,7 +119,8 @@ class leak_check {
 
  private:
   struct counts {
-    std::size_t processes = 0, descriptors = 0, shared_bytes = 0;
+    std::size_t processes = 0, shared_bytes = 0;
+    std::map<std::string, std::size_t> descriptors;  // by what they are
   };
   static counts now();
   counts before_;

@@ -286,14 +286,17 @@ std::shared_ptr<child_link> membership::parent() {
 
 void membership::keep(std::shared_ptr<child_link> link) {
   const std::scoped_lock guard(mutex_);
+  forget_ended();
+  kept_.push_back(std::move(link));
+}
+
+void membership::forget_ended() {
   // One call for all: there may be thousands.
   std::vector<pollfd> ends;
   for (const auto& k : kept_) ends.push_back({k->sentinel(), POLLIN, 0});
-  if (::poll(ends.data(), ends.size(), 0) > 0) {
-    std::size_t at = 0;
-    std::erase_if(kept_, [&](const auto&) { return ends[at++].revents != 0; });
-  }
-  kept_.push_back(std::move(link));
+  if (::poll(ends.data(), ends.size(), 0) <= 0) return;
+  std::size_t at = 0;
+  std::erase_if(kept_, [&](const auto&) { return ends[at++].revents != 0; });
 }
 
 void membership::monitor(std::uint32_t incarnation, std::int32_t pid, const std::string& name, object_ref queue) {
@@ -317,6 +320,7 @@ void membership::synchronise() {
 std::vector<std::shared_ptr<child_link>> membership::children() {
   std::vector<std::shared_ptr<child_link>> alive;
   const std::scoped_lock guard(mutex_);
+  forget_ended();
   std::erase_if(children_, [&](const auto& weak) {
     auto c = weak.lock();
     if (!c || c->poll()) return true;

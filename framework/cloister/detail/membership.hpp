@@ -127,6 +127,7 @@ class membership {
  private:
   std::shared_ptr<attachment> adopt(std::unique_ptr<slots> queue, std::unique_ptr<ring> pipe);
   void remember(const std::shared_ptr<child_link>& link);
+  void forget_ended();                        // of those kept. REQUIRES: mutex_
   owned_fd watch(std::uint32_t incarnation);  // an exit channel for a process that somebody else started
   [[noreturn]] void run_fork(process_identity id, const start_request& what, owned_fd control, owned_fd go,
                              const std::function<void(const start_request&)>& body);
