@@ -31,6 +31,9 @@ std::string_view to_string(errc code) noexcept {
     case errc::restarting: return "restarting";
     case errc::unsupported: return "unsupported";
     case errc::threw: return "threw";
+    case errc::not_owner: return "not_owner";
+    case errc::deadlock: return "deadlock";
+    case errc::barrier_broken: return "barrier_broken";
   }
   return "unknown errc";
 }

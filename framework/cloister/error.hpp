@@ -48,9 +48,12 @@ enum class errc : std::uint8_t {
   restarting,       ///< not while it is being restarted
   unsupported,      ///< this kind of object has no such call, this actor no such handler
   threw,            ///< the actor's handler threw: `error::exit()` has type and text
+  not_owner,        ///< only the thread that locked it may do that
+  deadlock,         ///< waiting would never end: for oneself, or in a circle
+  barrier_broken,   ///< one of those who were to meet does not come; it takes a `reset` to meet again
 };
 
-inline constexpr errc last_errc = errc::threw;
+inline constexpr errc last_errc = errc::barrier_broken;
 
 /// The enumerator's name: "timed_out".
 std::string_view to_string(errc code) noexcept;

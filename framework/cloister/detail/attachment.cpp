@@ -19,6 +19,7 @@ attachment::attachment(std::uint64_t id) : id_(id) {
 }
 
 attachment::~attachment() {
+  if (const auto last_word = at_end_.load(std::memory_order_relaxed)) last_word(*this);
   for (auto& bell : bells_) owned_fd(bell.fd.load()).reset();
   queue_.reset();
   pipe_.reset();

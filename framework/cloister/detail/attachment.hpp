@@ -8,6 +8,7 @@
 // Threads: any. Blocks: only to queue a short message to the hub. Forked children: see adopt_uses.
 #pragma once
 
+#include <cloister/detail/arena.hpp>
 #include <cloister/detail/event_count.hpp>
 #include <cloister/detail/memory.hpp>
 #include <cloister/fd.hpp>
@@ -40,9 +41,21 @@ class attachment : public std::enable_shared_from_this<attachment> {
   /// Of the message type; a pipe's first is that of what end A sends.
   std::uint64_t fingerprint(unsigned direction = 0) const noexcept { return fingerprints_[direction]; }
   const std::string& name() const noexcept { return name_; }
-  object_kind kind() const noexcept { return queue_ ? object_kind::queue : object_kind::pipe; }
+  /// arena: it is a small object in one.
+  object_kind kind() const noexcept { return queue_ ? object_kind::queue : pipe_ ? object_kind::pipe : object_kind::arena; }
   slots& queue() const noexcept { return *queue_; }  ///< REQUIRES: kind() == queue
   ring& pipe() const noexcept { return *pipe_; }     ///< REQUIRES: kind() == pipe
+  // REQUIRES: kind() == arena
+  const small_head& small() const noexcept { return *small_; }
+  template <class Body>
+  Body& body() const noexcept {
+    return *reinterpret_cast<Body*>(reinterpret_cast<std::byte*>(small_) + sizeof(small_head));
+  }
+  /// What this process alone knows of a small object: words of its kind's own, zero at first, and after a fork in the child.
+  std::array<std::atomic<std::uint64_t>, 2>& own() noexcept { return own_; }
+
+  /// Has a small object's kind do something that does not throw when the last handle here goes. Every handle of that kind sets the same.
+  void at_end(void (*what)(attachment&)) noexcept { at_end_.store(what, std::memory_order_relaxed); }
 
   void use(unsigned role);  ///< one more handle in `role` lives here
   void stop_use(unsigned role) noexcept;
@@ -66,8 +79,13 @@ class attachment : public std::enable_shared_from_this<attachment> {
   const std::uint64_t id_;
   std::array<std::uint64_t, 2> fingerprints_{};
   std::string name_;
+  // one of the three
   std::unique_ptr<slots> queue_;
   std::unique_ptr<ring> pipe_;
+  small_head* small_ = nullptr;
+  std::shared_ptr<arena> home_;  // of the small object
+  std::array<std::atomic<std::uint64_t>, 2> own_{};
+  std::atomic<void (*)(attachment&)> at_end_{nullptr};  // before the hub hears that this process does not hold it any more
   std::mutex mutex_;
   std::array<unsigned, 3> uses_{};  // guarded by mutex_
   std::array<bell_line, 4> bells_;  // own synchronisation: set once, under mutex_

@@ -88,6 +88,8 @@ class alignas(64) basic_event_count {
 
   /// After a commit: wakes one sleeper if there is any, and rings the bell if it is armed. No system call otherwise.
   void notify_one(const bell_ringer& ringer = {}) noexcept;
+  /// After a commit that concerns everybody: wakes all who sleep, if there are any. No bell.
+  void notify_waiting() noexcept;
   /// Wakes all, unconditionally, and rings a bell that was ever armed: after a death, at a close.
   void notify_all(const bell_ringer& ringer = {}) noexcept;
   /// For the look every 250 ms, if there is something to do: a stopped process may have swallowed a wake, or have
@@ -187,6 +189,17 @@ void basic_event_count<Platform>::ring(const bell_ringer& ringer) noexcept {
   if (!bell_.compare_exchange_strong(expected, disarmed, std::memory_order_seq_cst)) return;
   Platform::fault("notify", 4);
   ringer.ring(ringer.self);
+}
+
+template <class Platform>
+void basic_event_count<Platform>::notify_waiting() noexcept {
+  const std::uint64_t seen = Platform::fenced_load(announced_);
+  auto cleared = cleared_.load(std::memory_order_relaxed);
+  if (seen == cleared) return;
+  seq_.fetch_add(1, std::memory_order_seq_cst);
+  Platform::wake(seq_, 0x7fffffff);
+  // All of them were woken, or cannot fall asleep on the old number.
+  while (cleared < seen && !cleared_.compare_exchange_weak(cleared, seen, std::memory_order_seq_cst)) {}
 }
 
 template <class Platform>

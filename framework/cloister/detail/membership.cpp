@@ -133,6 +133,19 @@ std::shared_ptr<attachment> membership::adopt(std::unique_ptr<slots> queue, std:
       pipe->set_ringers(direction, made->ringer(2 * direction), made->ringer(2 * direction + 1));
     made->pipe_ = std::move(pipe);
   }
+  return adopt(std::move(made));
+}
+
+std::shared_ptr<attachment> membership::adopt(std::shared_ptr<arena> home, unsigned place) {
+  auto& head = home->head(place);
+  auto made = std::make_shared<attachment>(head.object.load(std::memory_order_acquire));
+  made->name_ = std::string(head.name_view());
+  made->small_ = &head;
+  made->home_ = std::move(home);
+  return adopt(std::move(made));
+}
+
+std::shared_ptr<attachment> membership::adopt(std::shared_ptr<attachment> made) {
   std::unique_lock guard(mutex_);
   auto& known = attached_[made->id()];
   if (auto already = known.lock()) {
@@ -141,6 +154,66 @@ std::shared_ptr<attachment> membership::adopt(std::unique_ptr<slots> queue, std:
   }
   known = made;
   return made;
+}
+
+std::shared_ptr<attachment> membership::create_small(std::string_view service, std::size_t body, arena::wish w,
+                                                     void (*fill)(std::byte* body, const arena::wish& w)) {
+  w.object = next_object_id();
+  const auto name =
+      w.name.empty() ? std::to_string(w.object >> 32) + "." + std::to_string(w.object & 0xffffffff) : std::string(w.name);
+  w.name = name;
+  const std::scoped_lock guard(arenas_mutex_);
+  auto& own = body == arena::small_body ? small_ : large_;
+  if (!own.all.empty()) {
+    // Not all of them each time: there may be hundreds.
+    for (const auto& home : {own.all.back(), own.all[own.next++ % own.all.size()]})
+      if (const auto place = home->allocate(w, fill).value()) return announce(service, home, *place);
+  }
+  auto home = arena::create(next_object_id(), body).value();
+  datagram reply;
+  ask(control_, create_object{home->id(), 0}, {home->fd()}, reply);
+  own.all.push_back(home);
+  arenas_[home->id()] = home;
+  const auto place = home->allocate(w, fill).value();
+  return announce(service, home, place.value());
+}
+
+std::shared_ptr<attachment> membership::announce(std::string_view service, const std::shared_ptr<arena>& home, unsigned place) {
+  try {
+    send_request(control_, internal::create_small{home->head(place).object.load(), home->id(), place, std::string(service)});
+  } catch (...) {
+    home->release(place);
+    throw;
+  }
+  return adopt(home, place);
+}
+
+std::shared_ptr<arena> membership::arena_from(memory mapped, std::uint64_t id) {
+  const std::scoped_lock guard(arenas_mutex_);
+  auto& known = arenas_[id];
+  auto home = known.lock();
+  if (!home) {
+    std::erase_if(arenas_, [&](const auto& a) { return a.first != id && a.second.expired(); });
+    home = arena::attach(std::move(mapped)).value();
+    arenas_[id] = home;
+  }
+  return home;
+}
+
+cell_pool::held membership::take_cell() {
+  return cells_->take([this](const cell_block& block, std::uint32_t number) {
+    const int fd = block.fd();
+    send_request(control_, lend_cells{number}, std::span(&fd, 1));
+  });
+}
+
+void membership::tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a, std::uint64_t b) {
+  small_call call{object, what, 0, 0, a, b};
+  if (answer_to != nullptr) {
+    call.cell = answer_to->cell() + 1;
+    call.ticket = answer_to->ticket();
+  }
+  send_request(control_, call);
 }
 
 std::shared_ptr<attachment> membership::find(std::uint64_t object) {
@@ -161,6 +234,12 @@ std::shared_ptr<attachment> membership::attach(std::uint64_t object, owned_fd fd
     const auto checked = [&](const object_header& header) {
       if (header.id != object) throw failure(errc::wrong_type, "a handle names another object than the memory that came with it");
     };
+    if (auto as_arena = object_header::read(mapped, object_kind::arena); as_arena) {
+      auto home = arena_from(std::move(mapped), as_arena->id);
+      const auto place = home->find(object);
+      if (!place) throw failure(errc::wrong_type, "a handle names an object that is not in the memory that came with it");
+      return adopt(std::move(home), *place);
+    }
     if (auto as_queue = object_header::read(mapped, object_kind::queue); as_queue) {
       checked(*as_queue);
       queue = slots::attach(std::move(mapped), as_queue->fingerprints[0]).value();

@@ -14,6 +14,7 @@
 #include <cloister/detail/exception_words.hpp>
 #include <cloister/detail/handover.hpp>
 #include <cloister/detail/start_block.hpp>
+#include <cloister/detail/wait_cell.hpp>
 #include <cloister/error.hpp>
 #include <cloister/fd.hpp>
 #include <cloister/wire.hpp>
@@ -72,6 +73,10 @@ class membership {
   /// Registers an object just made (with a number from next_object_id) with the hub. `options`: see registry_options.hpp.
   std::shared_ptr<attachment> create(std::unique_ptr<slots> queue, std::uint32_t options);
   std::shared_ptr<attachment> create(std::unique_ptr<ring> pipe);
+  /// A small object, in an arena of this process, with room for `body`; `service` names the supervisor actor behind it
+  /// (internal/service.hpp). `w.object` is set here. Blocks only while the socket to the hub is full.
+  std::shared_ptr<attachment> create_small(std::string_view service, std::size_t body, arena::wish w,
+                                           void (*fill)(std::byte* body, const arena::wish& w));
   std::uint64_t next_object_id() noexcept;
   /// The attachment of an object that is held here already, or nullptr.
   std::shared_ptr<attachment> find(std::uint64_t object);
@@ -92,6 +97,15 @@ class membership {
   };
   redeemed_handle redeem(std::uint64_t carrier, std::uint64_t token);
   owned_fd bell(std::uint64_t object, unsigned which);
+
+  // Small objects' supervisor actors.
+
+  /// A cell for one wait of this thread.
+  cell_pool::held take_cell();
+  cell_pool& cells() noexcept { return *cells_; }
+  /// Tells the actor behind an object: `what`, `a` and `b` are between it and the kind of object; with a cell, if it is to answer there.
+  /// Blocks only while the socket to the hub is full. Throws `failure`.
+  void tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a = 0, std::uint64_t b = 0);
 
   /// A role's first use here, or its last; role 0: the attachment is gone.
   void begin_use(object_ref ref) noexcept;
@@ -126,6 +140,10 @@ class membership {
 
  private:
   std::shared_ptr<attachment> adopt(std::unique_ptr<slots> queue, std::unique_ptr<ring> pipe);
+  std::shared_ptr<attachment> adopt(std::shared_ptr<arena> home, unsigned place);
+  std::shared_ptr<attachment> adopt(std::shared_ptr<attachment> made);
+  std::shared_ptr<attachment> announce(std::string_view service, const std::shared_ptr<arena>& home, unsigned place);
+  std::shared_ptr<arena> arena_from(memory mapped, std::uint64_t id);
   void remember(const std::shared_ptr<child_link>& link);
   void forget_ended();                        // of those kept. REQUIRES: mutex_
   owned_fd watch(std::uint32_t incarnation);  // an exit channel for a process that somebody else started
@@ -142,6 +160,15 @@ class membership {
   int on_fork_ = -1;
   static inline std::atomic<std::uint32_t> last_object_{0};  // in all nodes that this process has had: handles may outlive one
   std::atomic<std::uint32_t> token_{0};
+
+  std::unique_ptr<cell_pool> cells_ = std::make_unique<cell_pool>();
+  std::mutex arenas_mutex_;
+  struct own_arenas {
+    std::vector<std::shared_ptr<arena>> all;
+    std::size_t next = 0;  // which of the older ones is looked at next for a place that is free again
+  };
+  own_arenas small_, large_;                                        // guarded by arenas_mutex_
+  std::unordered_map<std::uint64_t, std::weak_ptr<arena>> arenas_;  // all that are mapped here; guarded by arenas_mutex_
 
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::weak_ptr<attachment>> attached_;  // guarded by mutex_

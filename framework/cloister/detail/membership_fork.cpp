@@ -151,6 +151,8 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   self_.parent_name = self_.parent_name.empty() ? "main" : self_.parent_name;
   if (self_.name.empty()) self_.name = "process-" + std::to_string(id.incarnation);
   token_ = 0;
+  cells_ = std::make_unique<cell_pool>();
+  small_ = large_ = {};
   children_.clear();
   kept_.clear();
   parent_.reset();
@@ -162,6 +164,7 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
     std::array<unsigned, 3> uses{};
     for (const auto& ref : mine) uses[ref.object == object ? ref.role : no_role] += ref.object == object ? 1U : 0U;
     a->adopt_uses(uses);
+    for (auto& word : a->own()) word = 0;
   }
   std::size_t next = 0;
   if (block.has_stdout) ::dup2(what.fds.at(next++).get(), STDOUT_FILENO);

@@ -61,7 +61,7 @@ class memory {
   std::string what_;
 };
 
-enum class object_kind : std::uint32_t { pipe = 1, queue = 2 };
+enum class object_kind : std::uint32_t { pipe = 1, queue = 2, arena = 3, cells = 4 };
 
 /// The first 128 bytes of every shared object (docs/formats.md, "object header"). Written by the creator before anybody
 /// else sees the object, never changed; an attaching process checks it, copies it and does not read it again.

@@ -39,6 +39,25 @@ struct create_object {
   std::uint64_t object = 0;
   std::uint32_t options = 0;
 };
+/// A small object in an arena, which is an object itself, of the sender's. `service` names the supervisor actor that is to stand behind it.
+struct create_small {
+  std::uint64_t object = 0;
+  std::uint64_t arena = 0;
+  std::uint32_t place = 0;
+  std::string service;
+};
+/// Descriptor 0: the sender's next block of cells (detail/wait_cell.hpp), in order.
+struct lend_cells {
+  std::uint32_t number = 0;
+};
+/// For the actor behind a small object. `cell`: 0, or one more than that of a waiter in WAITING(ticket), which the actor answers there.
+/// With descriptor 0: it answers there, at once.
+struct small_call {
+  std::uint64_t object = 0;
+  std::uint32_t what = 0;
+  std::uint32_t cell = 0, ticket = 0;
+  std::uint64_t a = 0, b = 0;
+};
 /// One more, or one less, hold on an object (role 0), or use of it in a role.
 struct add_role {
   object_ref ref;
@@ -215,11 +234,12 @@ struct subscribe_reports {
   object_ref queue;
 };
 
-using request = std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
-                             watch_process, monitor_process, end_monitor, link_processes, pin_handles, place_pins, cancel_pins,
-                             redeem_pin, get_bell, last_words, shut_down, synchronise, make_supervisor, declare_child,
-                             begin_supervisor, call_supervisor, subscribe_reports, say_ready, show_progress, introduce, get_lane,
-                             find_actor, stop_actor, monitor_actor, bury_letter, subscribe_dead_letters>;
+using request =
+    std::variant<create_object, add_role, drop_role, start_process, fork_process, fork_handover, hello, signal_process,
+                 watch_process, monitor_process, end_monitor, link_processes, pin_handles, place_pins, cancel_pins, redeem_pin,
+                 get_bell, last_words, shut_down, synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor,
+                 subscribe_reports, say_ready, show_progress, introduce, get_lane, find_actor, stop_actor, monitor_actor,
+                 bury_letter, subscribe_dead_letters, create_small, lend_cells, small_call>;
 
 // Answers.
 struct done {};
@@ -240,7 +260,13 @@ struct actor_state {
   std::optional<process_id> process;  // that it has now
   exit_status exit;                   // of the last one that it had
 };
-using answer = std::variant<done, beside, refused, fork_grant, redeemed, supervision_value, actor_state>;
+/// Who left a small object in the state that it is in, and how.
+struct last_trouble {
+  process_id who;
+  exit_status exit;
+  std::string what = {};  // if it was something else
+};
+using answer = std::variant<done, beside, refused, fork_grant, redeemed, supervision_value, actor_state, last_trouble>;
 
 // What comes on an exit channel: first `started` or `refused`, then `ended`; then end-of-file. A watcher's channel has `ended` only.
 struct started {

@@ -360,6 +360,39 @@ void supervisor_actor::report(supervision_report what) {
   hub_.report(root_, std::move(what));
 }
 
+// Runs one service. Its notes are functions; besides them it has its clock.
+class service_actor final : public caf::event_based_actor {
+ public:
+  using work = std::function<void(service&)>;
+  service_actor(caf::actor_config& config, std::unique_ptr<service> what)
+      : caf::event_based_actor(config), service_(std::move(what)) {}
+
+  caf::behavior make_behavior() override {
+    return {[this](const note& n) {
+      if (n.content == nullptr) clock_at_ = never;
+      else or_log([&] { (*std::static_pointer_cast<work>(n.content))(*service_); });
+      or_log([&] { arm(service_->look(deadline::now())); });
+    }};
+  }
+
+ private:
+  template <class Step>
+  void or_log(Step step) {
+    try {
+      step();
+    } catch (const std::exception& e) { detail::log(log_level::error, std::string("a supervisor actor: ") + e.what()); }
+  }
+  // One delayed message at a time, and another only for an earlier time: see supervisor_actor.
+  void arm(std::int64_t next) {
+    if (next >= clock_at_) return;
+    clock_at_ = next;
+    caf_bridge::send_to_self(*this, std::chrono::nanoseconds(std::max<std::int64_t>(next - deadline::now(), 0)), note{});
+  }
+
+  const std::unique_ptr<service> service_;
+  std::int64_t clock_at_ = never;
+};
+
 }  // namespace
 
 struct control_plane::state {
@@ -368,6 +401,7 @@ struct control_plane::state {
   caf_bridge::config config;
   caf::actor_system system;
   std::unordered_map<std::uint64_t, caf_bridge::actor> roots;
+  std::map<const service_entry*, caf_bridge::actor> services;
 
   void send(std::uint64_t root, message what) {
     if (const auto to = roots.find(root); to != roots.end()) caf_bridge::send(to->second, packed(std::move(what)));
@@ -378,6 +412,7 @@ control_plane::control_plane(host& hub) : state_(std::make_unique<state>(hub)) {
 
 control_plane::~control_plane() {
   for (auto& [number, actor] : state_->roots) caf_bridge::send(actor, packed(supervision_event(killed{})));
+  for (auto& [entry, actor] : state_->services) caf_bridge::end(actor);
 }
 
 void control_plane::make(std::uint64_t root, supervisor_spec what, owned_fd exit_channel) {
@@ -391,6 +426,12 @@ void control_plane::call(std::uint64_t root, std::vector<child_name> path, super
 }
 
 void control_plane::abandon(std::uint64_t root) { state_->send(root, supervision_event(abandoned{})); }
+
+void control_plane::tell(const service_entry& which, const living_actors& living, std::function<void(service&)> what) {
+  auto& actor = state_->services[&which];
+  if (!actor) actor = caf_bridge::spawn<service_actor>(state_->system, which.make(living));
+  caf_bridge::send(actor, note{std::make_shared<service_actor::work>(std::move(what))});
+}
 
 void control_plane::forget(std::uint64_t root) { state_->roots.erase(root); }
 bool control_plane::idle() const { return state_->roots.empty(); }

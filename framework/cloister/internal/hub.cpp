@@ -48,7 +48,7 @@ hub::hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_
       own_tag_(tag_of(::getpid())),
       launcher_(std::move(launcher)),
       launcher_pid_(launcher_pid),
-      objects_([this] { drain_all(); }) {
+      objects_(*this) {
   if (!epoll_ || !wake_) throw failure(errc::no_descriptors, "node: no descriptor left for the hub");
   auto first = std::make_unique<member>();
   first->identity = {1, 1, 0, 0};
@@ -64,6 +64,7 @@ hub::hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_
     watch(launcher_.get(), event_key(event_source::launcher));
   }
   members_.emplace(1, std::move(first));
+  living_.insert(1);
 
   // Signals are the business of the program's own threads.
   const signals_blocked during_its_start;
@@ -174,6 +175,7 @@ std::int64_t hub::next_timer(std::int64_t now) const {
   for (const auto& [incarnation, m] : members_) {
     if (m->kill_at > 0) at(m->kill_at);
     if (m->progress_by > 0) at(m->progress_by);
+    if (m->buried) continue;
     if (m->pidfd_readable) at(m->dead_since + status_patience_ns);
     else if (m->unwatched) at(now + unwatched_interval_ns);
   }
@@ -383,6 +385,9 @@ void hub::act(member& from, request& what, datagram& d) {
     }
     void operator()(show_progress&) { h.has_progressed(from); }
     void operator()(subscribe_reports& r) { h.subscribe(from, r); }
+    void operator()(create_small& r) { h.create_small_object(from, r); }
+    void operator()(lend_cells& r) { h.lend(from, r, std::move(need(d, 0))); }
+    void operator()(small_call& r) { h.call_small(from, r, d); }
     void operator()(make_supervisor& r) { h.make(from, r, std::move(need(d, 0))); }
     void operator()(declare_child& r) { h.declare(from, r, d); }
     void operator()(begin_supervisor& r) { h.begin(from, r); }

@@ -4,7 +4,7 @@
 //
 // Owner: the node, in the first process. It never waits for a process: it reads without blocking and writes single answers into
 // fresh sockets. It runs no user code. Order at a death: status, the dead one's socket to the end, repair of all mailboxes for all the
-// dead at once, then the exit channels; so whoever sees the end finds everything put right.
+// dead at once, what stands behind the small objects that they had, then the exit channels; so whoever sees the end finds everything put right.
 #pragma once
 
 #include <cloister/fd.hpp>
@@ -42,7 +42,7 @@ inline constexpr std::int64_t status_patience_ns = 1'000'000'000;
 /// In a shutdown: how long the launcher may take to give back what it was to start, or to end.
 inline constexpr std::int64_t launcher_patience_ns = 1'000'000'000;
 
-class hub final : private control_plane::host {
+class hub final : private control_plane::host, private registry::host {
  public:
   /// `launcher`: its socket to the hub (may be empty: the first start executes one), its context for executing it again.
   hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_fd first_process);
@@ -80,6 +80,7 @@ class hub final : private control_plane::host {
     int early_signal = 0;  // to be sent as soon as it can be
     owned_fd pidfd, control;
     bool pidfd_readable = false;
+    bool buried = false;          // what it had is being put right, and then its end is told
     bool unwatched = false;       // there was no descriptor for it: killed, and asked for by its number until it is gone
     std::int64_t dead_since = 0;  // when the pidfd became readable; the status may take a moment longer
     std::optional<int> wait_status;
@@ -97,6 +98,7 @@ class hub final : private control_plane::host {
     std::vector<owned_fd> watchers;  // exit channels of others than its starter
     std::vector<monitor> monitors;
     std::vector<std::uint32_t> links;  // incarnations, each of which has this one
+    std::vector<std::shared_ptr<detail::cell_block>> cells;
   };
   struct pending_start {
     std::uint32_t incarnation = 0;
@@ -120,7 +122,7 @@ class hub final : private control_plane::host {
   std::int64_t next_timer(std::int64_t now) const;
   void on_timer(std::int64_t now);
   void read_requests(member& from, bool to_the_end = false);
-  void drain_all();  // whatever was sent before this call has been acted on after it
+  void drain_all() override;  // whatever was sent before this call has been acted on after it
   void act(member& from, request& what, datagram& d);
   bool try_redeem(std::uint32_t by, const std::variant<redeem_pin, get_lane>& what, owned_fd& to, bool last_word);
   void answer_unknown_pins();
@@ -160,6 +162,7 @@ class hub final : private control_plane::host {
   void look_at_unwatched(member& m);
   void bury_the_dead();
   exit_status status_of(const member& m) const;
+  void finish(std::uint32_t incarnation, const exit_status& exit);
   void announce(member& m, const exit_status& exit);
   void add_monitor(member& m, monitor to);
   void link(member& from, const link_processes& what);
@@ -219,6 +222,17 @@ class hub final : private control_plane::host {
   void publish(std::vector<subscriber>& to, const std::function<std::vector<std::byte>(std::uint64_t missed)>& write);
   void tell_dead_letters();
 
+  // hub_services.cpp
+  static service_user user_of(const member& m);
+  void tell_service(const service_entry& which, std::function<void(service&)> what);
+  void create_small_object(const member& from, const create_small& what);
+  void lend(member& from, const lend_cells& what, owned_fd block);
+  void call_small(member& from, const small_call& what, datagram& d);
+  void small_removed(const service_entry& behind, std::uint64_t object) override;
+  void small_left(const service_entry& behind, std::uint64_t object, std::uint32_t who, bool died) override;
+  void release_actor(std::uint16_t actor);
+  void tell_services_of_death(const dead_process& d);
+
   // hub_strays.cpp
   std::uint32_t origin_of(pid_t pid) const noexcept;  // the incarnation in this node; 0: none
   void stray(pid_t pid);
@@ -251,6 +265,9 @@ class hub final : private control_plane::host {
   std::uint16_t last_actor_ = 1;
   std::deque<waiting_notice> notices_;
   std::vector<unknown_pin> unknown_pins_;  // redemptions to be tried again after everybody was heard
+  living_actors living_;
+  std::unordered_map<std::uint32_t, std::map<const service_entry*, std::vector<std::uint64_t>>>
+      left_by_dead_;  // small objects that the dead had, until their services are told
   registry objects_;
   std::map<std::uint64_t, supervised> supervisors_;
   std::vector<subscriber> dead_letters_;

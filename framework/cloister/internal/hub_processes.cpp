@@ -52,6 +52,7 @@ hub::member& hub::add_member(const member& by, const detail::start_block& block)
   if (actor == 0) throw failure(errc::not_started, "process '" + block.name + "' start: the node has 65000 processes already");
   auto m = std::make_unique<member>();
   m->identity = {next_incarnation(), actor, by.identity.incarnation, by.pid};
+  living_.insert(actor);
   m->name = block.name.empty() ? "process-" + std::to_string(m->identity.incarnation) : block.name;
   m->daemon = block.daemon;
   m->shutdown_ns = block.shutdown_ns;
@@ -319,7 +320,7 @@ void hub::start_failed(member& m, errc code, const std::string& text) {
   const dead_process dead{m.identity.incarnation, m.identity.actor, exit_status{}};
   objects_.bury(std::span(&dead, 1));
   unwatch(m.control);
-  free_actors_.push_back(m.identity.actor);
+  release_actor(m.identity.actor);
   members_.erase(m.identity.incarnation);
 }
 

@@ -26,7 +26,7 @@ void registry::pin(std::uint32_t by, const pin_handles& what, std::vector<owned_
     if (p.token >> 32 != by) throw failure(errc::undecodable, "a handle's token that is another process's to give");
   }
   auto* carrier = find(what.carrier);
-  if (carrier == nullptr || !carrier->holders.contains(by)) return;
+  if (carrier == nullptr || carrier->behind != nullptr || !carrier->holders.contains(by)) return;
   std::size_t next_fd = 0;
   for (const auto& p : what.pins) {
     carried c;
@@ -137,7 +137,7 @@ void registry::sweep(record& carrier) {
   const auto id = carrier.id;
   sweeping_ = true;
   try {
-    drain_();
+    hub_.drain_all();
   } catch (...) {
     sweeping_ = false;
     throw;

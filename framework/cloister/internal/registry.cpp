@@ -11,7 +11,7 @@
 
 namespace cloister::internal {
 
-registry::registry(drain_all drain) : drain_(std::move(drain)) {}
+registry::registry(host& hub) : hub_(hub) {}
 registry::~registry() = default;
 
 registry::record* registry::find(std::uint64_t object) const {
@@ -28,8 +28,6 @@ void registry::record::ring_bell(void* eventfd) noexcept {
   static_cast<void>(!::write(bell.get(), &one, sizeof one));
 }
 
-owned_fd registry::record::memory_copy() const { return owned_fd(::fcntl(queue ? queue->fd() : pipe->fd(), F_DUPFD_CLOEXEC, 3)); }
-
 result<void> registry::create(std::uint32_t by, std::uint64_t object, std::uint32_t options, owned_fd memory) {
   if (object >> 32 != by || objects_.contains(object))
     return {errc::invalid, "create: an object number that is not the creator's to give"};
@@ -39,6 +37,13 @@ result<void> registry::create(std::uint32_t by, std::uint64_t object, std::uint3
   auto mapped = detail::memory::attach(std::move(memory), "object");
   if (!mapped) return mapped.error();
   const auto ringer = [&](unsigned which) { return detail::bell_ringer{&record::ring_bell, &r->bells[which]}; };
+  if (detail::object_header::read(*mapped, detail::object_kind::arena)) {
+    auto home = detail::arena::attach(*std::move(mapped));
+    if (!home) return home.error();
+    if ((*home)->id() != object) return {errc::invalid, "create: an arena that says it is another one"};
+    arenas_[by].push_back(*std::move(home));
+    return {};
+  }
   if (const auto header = detail::object_header::read(*mapped, detail::object_kind::queue)) {
     auto attached = detail::slots::attach(*std::move(mapped), header->fingerprints[0]);
     if (!attached) return attached.error();
@@ -54,6 +59,27 @@ result<void> registry::create(std::uint32_t by, std::uint64_t object, std::uint3
   held_[by].push_back(object);
   objects_.emplace(object, std::move(r));
   return {};
+}
+
+result<small_object> registry::create_small(std::uint32_t by, const struct create_small& what, const service_entry& behind) {
+  const auto mine = arenas_.find(by);
+  if (what.object >> 32 != by || objects_.contains(what.object) || mine == arenas_.end())
+    return {errc::invalid, "create: an object number that is not the creator's to give"};
+  const auto& all = mine->second;
+  const auto home = std::find_if(all.begin(), all.end(), [&](const auto& a) { return a->id() == what.arena; });
+  if (home == all.end() || what.place >= (*home)->places()) return {errc::invalid, "create: no such place"};
+  auto r = std::make_unique<record>();
+  r->id = what.object;
+  r->small = {what.object, *home, what.place};
+  r->behind = &behind;
+  r->holders[by].holds = 1;
+  held_[by].push_back(what.object);
+  return objects_.emplace(what.object, std::move(r)).first->second->small;
+}
+
+const service_entry* registry::behind(std::uint32_t who, std::uint64_t object) const {
+  const auto* r = find(object);
+  return r != nullptr && r->holders.contains(who) ? r->behind : nullptr;
 }
 
 bool registry::holds(std::uint32_t who, std::uint64_t object) const {
@@ -88,7 +114,7 @@ void registry::drop(std::uint32_t who, object_ref ref) {
   if (h == r->holders.end()) return;
   if (ref.role == 0) {
     if (--h->second.holds == 0) {
-      forget_holder(*r, who, nullptr);
+      forget_holder(*r, who, nullptr, false);
       end_if_unused(ref.object);
     }
   } else if (h->second.roles[ref.role - 1]) {
@@ -103,7 +129,7 @@ void registry::leave(std::uint32_t who) {
   for (const auto object : std::vector(list->second)) {
     auto* r = find(object);
     if (r == nullptr || !r->holders.contains(who)) continue;
-    forget_holder(*r, who, nullptr);
+    forget_holder(*r, who, nullptr, false);
     end_if_unused(object);
   }
 }
@@ -122,7 +148,8 @@ void registry::resume(std::uint32_t who, object_ref ref) {
   auto* r = find(ref.object);
   if (r == nullptr || ref.role == 0 || !r->holders.contains(who)) return;
   if (r->pipe) r->pipe->set_end_state(ref.role - detail::end_a, detail::end_state::open);
-  else if (ref.role == detail::source_role && (r->options & actor_mailbox) != 0 && r->roles[ref.role - 1] == 1) r->queue->reopen();
+  else if (r->queue && ref.role == detail::source_role && (r->options & actor_mailbox) != 0 && r->roles[ref.role - 1] == 1)
+    r->queue->reopen();
 }
 
 void registry::copy_holds(std::uint32_t from, std::uint32_t to) {
@@ -138,12 +165,12 @@ void registry::copy_holds(std::uint32_t from, std::uint32_t to) {
 
 owned_fd registry::memory_of(std::uint64_t object) const {
   const auto* r = find(object);
-  return r == nullptr ? owned_fd() : r->memory_copy();
+  return r == nullptr ? owned_fd() : owned_fd(::fcntl(r->fd(), F_DUPFD_CLOEXEC, 3));
 }
 
 // One user of a role less. `died`: how, if it was a death.
 void registry::unuse_role(record& r, unsigned role, const exit_status* died) {
-  if (--r.roles[role - 1] > 0) return;
+  if (--r.roles[role - 1] > 0 || r.behind != nullptr) return;
   if (r.queue) {
     const auto when = role == detail::sink_role ? close_with_last_sink : close_with_source;
     if ((r.options & when) != 0)
@@ -155,12 +182,14 @@ void registry::unuse_role(record& r, unsigned role, const exit_status* died) {
   }
 }
 
-void registry::forget_holder(record& r, std::uint32_t who, const exit_status* died) {
+// `died`: how, if it was a death. `dead`: it is dead, however it ended.
+void registry::forget_holder(record& r, std::uint32_t who, const exit_status* died, bool dead) {
   const auto h = r.holders.find(who);
   for (unsigned role = 1; role <= 2; ++role) {
     if (h->second.roles[role - 1]) unuse_role(r, role, died);
   }
   r.holders.erase(h);
+  if (r.behind != nullptr) hub_.small_left(*r.behind, r.id, who, dead);
   auto& list = held_[who];
   std::erase(list, r.id);
   if (list.empty()) held_.erase(who);
@@ -191,6 +220,7 @@ void registry::end_if_unused(std::uint64_t object) {
     if (r->marked) return;
   }
   auto ended = std::move(objects_.extract(object).mapped());
+  if (ended->behind != nullptr) hub_.small_removed(*ended->behind, object);
   for (auto& c : ended->pins) unpin(c);
 }
 
@@ -222,12 +252,13 @@ void registry::bury(std::span<const dead_process> dead) {
       // A role whose owner left by itself is closed; one whose owner was killed or failed is down.
       const bool was_actor = (r->options & actor_mailbox) != 0 && r->has_role(d.incarnation, detail::source_role);
       if (was_actor) r->last_exit = d.exit;
-      forget_holder(*r, d.incarnation, d.exit.success() ? nullptr : &d.exit);
+      forget_holder(*r, d.incarnation, d.exit.success() ? nullptr : &d.exit, true);
       if (was_actor && r->roles[detail::source_role - 1] > 0) actor_ended(*r);  // else it was the last, and forgotten so
     }
     if (auto* r = find(object); r != nullptr && !r->pins.empty()) sweep(*r);
     end_if_unused(object);
   }
+  for (const auto& d : dead) arenas_.erase(d.incarnation);
 }
 
 void registry::look() {
@@ -235,7 +266,7 @@ void registry::look() {
   const bool forget = ++looks_ % 4 == 0 && pin_count_ > 0;
   for (auto& [id, r] : objects_) {
     if (r->queue) r->queue->look();
-    else r->pipe->look();
+    else if (r->pipe) r->pipe->look();
   }
   if (!forget) return;
   std::vector<std::uint64_t> carriers;

@@ -12,6 +12,7 @@
 #include <cloister/detail/slots.hpp>
 #include <cloister/internal/control.hpp>
 #include <cloister/internal/registry_options.hpp>
+#include <cloister/internal/service.hpp>
 
 #include <array>
 #include <functional>
@@ -33,13 +34,26 @@ struct dead_process {
 
 class registry {
  public:
-  /// Reads whatever processes have sent, before the registry acts on what it saw in shared memory (see sweep).
-  using drain_all = std::function<void()>;
-  explicit registry(drain_all drain);
+  /// What the registry has the hub do.
+  class host {
+   public:
+    virtual ~host() = default;
+    /// Reads whatever processes have sent, before the registry acts on what it saw in shared memory (see sweep).
+    virtual void drain_all() = 0;
+    /// A small object is known to nobody any more.
+    virtual void small_removed(const service_entry& behind, std::uint64_t object) = 0;
+    /// That process holds it no more. `died`: it will be told of that, too.
+    virtual void small_left(const service_entry& behind, std::uint64_t object, std::uint32_t who, bool died) = 0;
+  };
+  explicit registry(host& hub);
   ~registry();
 
   result<void> create(std::uint32_t by, std::uint64_t object, std::uint32_t options, owned_fd memory);
+  /// A small object in an arena that `by` made.
+  result<small_object> create_small(std::uint32_t by, const struct create_small& what, const service_entry& behind);
   bool holds(std::uint32_t who, std::uint64_t object) const;
+  /// What stands behind a small object that `who` holds; else nullptr.
+  const service_entry* behind(std::uint32_t who, std::uint64_t object) const;
   /// `who`, a process that does not hold the object yet or was given it in the same start, may use it, in that role.
   /// Ignored if `by` does not hold it.
   void give(std::uint32_t by, std::uint32_t who, object_ref ref);
@@ -127,12 +141,14 @@ class registry {
   void tell_lane(std::uint64_t lane, const record& mailbox);
   void unpin(carried& c);
   void sweep(record& carrier);
-  void forget_holder(record& r, std::uint32_t who, const exit_status* died);
+  void forget_holder(record& r, std::uint32_t who, const exit_status* died, bool dead);
   void end_if_unused(std::uint64_t object);
   static bool message_gone(const record& carrier, carried& c);
   static void sender_died(const record& carrier, carried& c);
 
-  drain_all drain_;
+  host& hub_;
+  std::unordered_map<std::uint32_t, std::vector<std::shared_ptr<detail::arena>>>
+      arenas_;  // by the incarnation that makes objects there
   std::map<std::uint64_t, record_ptr> objects_;
   std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> held_;    // by incarnation, unordered, may name ended objects
   std::vector<std::pair<std::uint64_t, std::vector<std::byte>>> untold_;  // lanes that had no room

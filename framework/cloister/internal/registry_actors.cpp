@@ -31,7 +31,7 @@ result<registry::redemption> registry::lane(std::uint32_t by, const get_lane& wh
   if (mailbox == nullptr || lane == nullptr || !mailbox->has_role(by, detail::source_role) ||
       std::find(mailbox->askers.begin(), mailbox->askers.end(), what.lane) == mailbox->askers.end())
     return {errc::gone, "reply: whoever asked has ended"};
-  redemption r{{what.lane, detail::no_role}, lane->memory_copy()};
+  redemption r{{what.lane, detail::no_role}, memory_of(what.lane)};
   if (!r.descriptor) return {errc::no_descriptors, "reply: the node's first process has no descriptor left"};
   return r;
 }
@@ -52,7 +52,7 @@ exit_status registry::last_exit(std::uint64_t mailbox) const {
 
 std::string registry::name_of(std::uint64_t object) const {
   const auto* r = find(object);
-  return r == nullptr ? std::string() : std::string((r->queue ? r->queue->header() : r->pipe->header()).name_view());
+  return r == nullptr ? std::string() : std::string(r->name());
 }
 
 // A process that took from it has ended, as last_exit says, and what it had taken was put right.

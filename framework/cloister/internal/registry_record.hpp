@@ -9,8 +9,11 @@ namespace cloister::internal {
 struct registry::record {
   std::uint64_t id = 0;
   std::uint32_t options = 0;
-  std::unique_ptr<detail::slots> queue;  // one of the two
+  // one of the three
+  std::unique_ptr<detail::slots> queue;
   std::unique_ptr<detail::ring> pipe;
+  small_object small;
+  const service_entry* behind = nullptr;               // a small object
   std::unordered_map<std::uint32_t, holding> holders;  // by incarnation
   std::array<std::uint32_t, 2> roles{};                // uses by holders and pins
   std::uint32_t pinned = 0;                            // pins, in any carrier, that name this object
@@ -22,7 +25,10 @@ struct registry::record {
   exit_status last_exit;              // of its last actor
   bool marked = false;
 
-  owned_fd memory_copy() const;
+  int fd() const noexcept { return queue ? queue->fd() : pipe ? pipe->fd() : small.home->fd(); }
+  std::string_view name() const noexcept {
+    return queue ? queue->header().name_view() : pipe ? pipe->header().name_view() : small.home->head(small.place).name_view();
+  }
   bool has_role(std::uint32_t who, unsigned role) const {
     const auto h = holders.find(who);
     return h != holders.end() && h->second.roles[role - 1];

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The hub's part for small objects: it passes on, in order, what their supervisor actors have to know.
+#include <cloister/internal/hub.hpp>
+
+#include <cloister/log.hpp>
+
+#include <memory>
+#include <utility>
+
+namespace cloister::internal {
+
+service_user hub::user_of(const member& m) { return {{m.identity.incarnation, m.pid, m.name}, m.identity.actor}; }
+
+void hub::tell_service(const service_entry& which, std::function<void(service&)> what) {
+  plane().tell(which, living_, std::move(what));
+}
+
+void hub::create_small_object(const member& from, const create_small& what) {
+  const auto* behind = service_entry::find(what.service);
+  if (behind == nullptr) throw failure(errc::undecodable, "an object of a kind that this program does not have");
+  auto made = objects_.create_small(from.identity.incarnation, what, *behind);
+  if (!made) throw failure(errc::undecodable, made.error().text());
+  tell_service(*behind, [made = *std::move(made)](service& s) { s.created(made); });
+}
+
+void hub::lend(member& from, const lend_cells& what, owned_fd block) {
+  if (what.number != from.cells.size()) throw failure(errc::undecodable, "cells out of order");
+  auto mapped = detail::memory::attach(std::move(block), "wait cells");
+  if (!mapped) throw failure(errc::undecodable, mapped.error().text());
+  auto cells = detail::cell_block::attach(*std::move(mapped));
+  if (!cells) throw failure(errc::undecodable, cells.error().text());
+  from.cells.push_back(*std::move(cells));
+}
+
+void hub::call_small(member& from, const small_call& what, datagram& d) {
+  service::call call{user_of(from), what.object, what.what, {}, {}, what.a, what.b};
+  if (what.cell != 0) {
+    const auto n = what.cell - 1;
+    if (n / detail::cell_block::cells >= from.cells.size()) throw failure(errc::undecodable, "a cell that was not lent");
+    call.answer_in.block = from.cells[n / detail::cell_block::cells];
+    call.answer_in.cell = &call.answer_in.block->cell(n % detail::cell_block::cells);
+    call.answer_in.ticket = what.ticket;
+  }
+  if (!d.fds.empty()) call.answer_to = std::move(d.fds[0]);
+  const auto* behind = objects_.behind(from.identity.incarnation, what.object);
+  if (behind == nullptr) {
+    if (call.answer_in.cell != nullptr)
+      call.answer_in.cell->answer(what.ticket, detail::cell_state::waiting, detail::cell_state::refused,
+                                  static_cast<std::uint64_t>(errc::gone));
+    if (call.answer_to) send_answer(call.answer_to, refused{errc::gone, "this object no longer exists"});
+    return;
+  }
+  tell_service(*behind, [call = std::make_shared<service::call>(std::move(call))](service& s) { s.asked(std::move(*call)); });
+}
+
+void hub::small_removed(const service_entry& behind, std::uint64_t object) {
+  tell_service(behind, [object](service& s) { s.removed(object); });
+}
+
+void hub::small_left(const service_entry& behind, std::uint64_t object, std::uint32_t who, bool died) {
+  const auto m = members_.find(who);
+  if (m == members_.end()) return;
+  if (died) left_by_dead_[who][&behind].push_back(object);
+  else tell_service(behind, [user = user_of(*m->second), object](service& s) { s.dropped(user, object); });
+}
+
+void hub::release_actor(std::uint16_t actor) {
+  living_.erase(actor);
+  free_actors_.push_back(actor);
+}
+
+// Its death is told to others, and its name in owner words is free, when every service that it had to do with is done with it.
+void hub::tell_services_of_death(const dead_process& d) {
+  const auto left = left_by_dead_.extract(d.incarnation);
+  if (left.empty()) return finish(d.incarnation, d.exit);
+  const std::shared_ptr<void> all_told(this, [d](void* of) {
+    try {
+      static_cast<hub*>(of)->post([d](hub& h) { h.finish(d.incarnation, d.exit); });
+    } catch (const std::exception& e) { detail::log(log_level::error, std::string("the hub: ") + e.what()); }
+  });
+  const auto user = user_of(*members_.at(d.incarnation));
+  for (auto& [behind, objects] : left.mapped())
+    tell_service(*behind, [user, d, objects = objects, all_told](service& s) { s.died(user, d.exit, objects); });
+}
+
+}  // namespace cloister::internal
