@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Model of the event count: notifications are not lost, whoever is killed or stopped, whenever.
 //
-// Source: framework/cloister/detail/event_count.hpp (wait, notify_one, notify_all, nudge).
+// Source: framework/cloister/detail/event_count.hpp (wait, notify_one, notify_waiting, notify_all, nudge).
 // Checked: an item that was committed is taken as long as somebody who could take it is alive and not stopped.
 // Configuration: two waiters and two notifiers with three notifications (also 3 and 1, 3), up to two kills (repair is a
 // notify_all), a stop (then with the look every 250 ms), a time-out, waiters that take everything or one item each, one notification for two.
 // tests/event_explore.test.cpp runs the real code in all interleavings up to a bound; this one has no bound.
-// Sequential consistency is assumed. States: 5 192 to 173 978 a run, up to symmetry; 12 mutants, all detected: the version
+// Sequential consistency is assumed. States: 5 192 to 352 010 a run, up to symmetry; 14 mutants, all detected: the version
 // with one counter that is set back to 0 needs 276 640 states until it loses a wake-up.
 #include "explore.hpp"
 
@@ -20,6 +20,7 @@ constexpr int max_procs = 5;
 struct config {
   int waiters = 2, notifiers = 2, first = 2, others = 1;  // notifications of the first notifier, and of each other one
   int kills = 0, stops = 0, time_outs = 0, look = 0;
+  int all = 0;               // notify_waiting: one wakes all; so does the repair, if somebody may sleep
   int takes = 0, batch = 1;  // a waiter ends after so many items, 0: never; items committed at once
   // mutants
   int one_counter = 0, no_recheck = 0, seq_read_late = 0, no_bump = 0, bump_late = 0, clears_though_woken = 0,
@@ -140,7 +141,9 @@ struct model {
     if (s.unrepaired) {  // notify_all: two accesses, which nobody can tell from one here
       state n = s;
       n.unrepaired = 0;
-      if (!c.no_repair_notify) {
+      if (c.all) {
+        n.p[hub()].pc = n_announced;
+      } else if (!c.no_repair_notify) {
         bump(n);
         for (int i = 0; i < c.waiters; ++i)
           if (n.p[i].pc == w_asleep) n.p[i].woken = 1;
@@ -208,6 +211,11 @@ struct model {
         if (c.bump_late) return q.woke ? q.woke = 0, notified("notify: bumps seq, late") : go(n_raise, "notify: bumps seq, late");
         return go(n_wake, "notify: bumps seq");
       case n_wake: {
+        if (c.all) {
+          for (int w = 0; w < c.waiters; ++w)
+            if (s.p[w].pc == w_asleep) n.p[w].woken = 1;
+          return go(n_raise, "notify: FUTEX_WAKE wakes all");
+        }
         bool any = false;
         for (int w = 0; w < c.waiters; ++w) {
           if (s.p[w].pc != w_asleep || s.p[w].woken) continue;
@@ -290,6 +298,12 @@ constexpr models::run<config> runs[] = {
     {"one_each", {.takes = 1}},
     {"batches", {.notifiers = 1, .first = 1, .kills = 1, .takes = 1, .batch = 2}},
     {"three_waiters", {.waiters = 3, .notifiers = 1, .first = 3, .kills = 1}},
+    {"all", {.all = 1}},
+    {"all_kill", {.kills = 2, .all = 1}},
+    {"all_stop", {.notifiers = 1, .stops = 1, .look = 1, .all = 1}},
+    {"all_three", {.waiters = 3, .notifiers = 1, .first = 3, .kills = 1, .time_outs = 1, .all = 1}},
+    {"all_read_late", {.all = 1, .announced_read_late = 1}, stuck},
+    {"all_no_bump", {.all = 1, .no_bump = 1}, stuck},
     {"four_notifications", {.first = 2, .others = 2, .kills = 2, .time_outs = 1}, nullptr, true},
     {"stop_and_kill", {.kills = 1, .stops = 1, .look = 1}, nullptr, true},
     {"no_look", {.notifiers = 1, .stops = 1}, stuck},
@@ -310,7 +324,7 @@ constexpr models::field<config> fields[] = {
     {"waiters", &config::waiters},     {"notifiers", &config::notifiers}, {"first", &config::first},
     {"others", &config::others},       {"kills", &config::kills},         {"stops", &config::stops},
     {"time_outs", &config::time_outs}, {"look", &config::look},           {"takes", &config::takes},
-    {"batch", &config::batch},
+    {"batch", &config::batch},         {"all", &config::all},
 };
 
 }  // namespace
