@@ -12,7 +12,7 @@ grep -oE '\{"[a-z_]+", [0-9]+\}' framework/cloister/fault.cpp | sed -E 's/.*"([a
   awk '{ for (i = 1; i <= $2; ++i) print $1, i }' | sort >"$work/table"
 
 # In the code:  fault_point("put", 3);  a step may stand in several places.
-grep -rhoE "$point\"[a-z_]+\", *[0-9]+\)" framework --include='*.hpp' --include='*.cpp' |
+grep -rhoE "$point\"[a-z_]+\", *[0-9]+\)" framework actors --include='*.hpp' --include='*.cpp' |
   sed -E 's/.*"([a-z_]+)", *([0-9]+).*/\1 \2/' | sort -u >"$work/code"
 
 # In the documentation:  a heading with `put`, then one numbered line for each step.
@@ -26,7 +26,7 @@ comm -13 "$work/table" "$work/code" | sed 's/^/in the code, not in the table of 
 comm -23 "$work/table" "$work/docs" | sed 's/^/in the table of fault.cpp, not in docs\/testing.md: /' >>"$work/wrong"
 comm -13 "$work/table" "$work/docs" | sed 's/^/in docs\/testing.md, not in the table of fault.cpp: /' >>"$work/wrong"
 # Any other call would hide its step from this check.
-grep -rnE "$point" framework --include='*.hpp' --include='*.cpp' | grep -vE "$point\"[a-z_]+\", *[0-9]+\)" |
+grep -rnE "$point" framework actors --include='*.hpp' --include='*.cpp' | grep -vE "$point\"[a-z_]+\", *[0-9]+\)" |
   grep -vE 'void fault_point\(|void fault\(std::string_view operation' | sed 's/^/operation and step must be literals: /' >>"$work/wrong" || true
 
 cat "$work/wrong"

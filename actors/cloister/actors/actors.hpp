@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every supervisor actor with one include. There is none yet: this header only gives the framework.
+// Every supervisor actor with one include, and the framework.
 //
 //   #include <cloister/actors/actors.hpp>
 #pragma once
 
+#include <cloister/actors/barrier.hpp>
+#include <cloister/actors/condition.hpp>
+#include <cloister/actors/event.hpp>
+#include <cloister/actors/mutex.hpp>
+#include <cloister/actors/semaphore.hpp>
 #include <cloister/cloister.hpp>

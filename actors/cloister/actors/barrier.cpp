@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A process's side of the barrier. The actor's: internal/sync_barrier.cpp; model: tests/models/barrier.cpp.
+//
+// A party gives up only while its cell is WAITING; REGISTERED means that the round is being ended, or that this one is to run the action. Who
+// dies where: anywhere in here, the actor hears of it and breaks the round; after GRANTED the round is over.
+#include <cloister/actors/barrier.hpp>
+
+#include <cloister/actors/internal/sync_wait.hpp>
+#include <cloister/detail/stop.hpp>
+#include <cloister/fault.hpp>
+#include <cloister/internal/control.hpp>
+
+#include <algorithm>
+
+namespace cloister {
+
+using namespace internal;
+using detail::cell_state;
+
+namespace {
+
+error why_broken(const detail::attachment& it) {
+  std::string who;
+  try {
+    datagram reply;
+    const auto got = ask(detail::membership::require().control(),
+                         small_call{it.id(), static_cast<std::uint32_t>(sync_call::trouble), 0, 0, 0, 0}, {}, reply);
+    const auto& trouble = std::get<last_trouble>(got);
+    if (!trouble.what.empty()) who = trouble.what;
+    if (trouble.who.incarnation == 0) return sync_error(it, "wait", errc::barrier_broken, who.empty() ? "it is broken" : who);
+    who = "process '" + trouble.who.name + "' (pid " + std::to_string(trouble.who.pid) + ") " + who;
+    if (!trouble.exit.known()) return sync_error(it, "wait", errc::barrier_broken, who);
+    const auto e = sync_error(it, "wait", errc::barrier_broken, who + ": " + trouble.exit.text());
+    return {e.code(), e.text(), trouble.exit};
+  } catch (const failure& f) { return f.error(); }
+}
+
+}  // namespace
+
+barrier::barrier(const place& where, std::size_t parties, const detail::action_ptr& action, const barrier_options& options)
+    : barrier(
+          [&] {
+            if (parties == 0 || parties > most_parties)
+              throw failure(errc::invalid, "barrier: " + std::to_string(parties) + " parties; there can be 1 to " +
+                                               std::to_string(most_parties));
+            const auto timeout = static_cast<std::uint64_t>(std::max<std::int64_t>(options.timeout.count(), 0));
+            return make_sync(where, detail::sync_kind::barrier,
+                             static_cast<std::uint32_t>(parties) | (action ? barrier_has_action : 0), timeout, options.name,
+                             detail::arena::small_body, nullptr);
+          }(),
+          action) {}  // not moved: nobody says which argument comes first
+
+barrier::barrier(detail::object_handle handle, detail::action_ptr action)
+    : sync_handle(std::move(handle)), action_(std::move(action)) {
+  object().at_end([](detail::attachment& it) { leave_by_exception(it); });
+}
+
+std::size_t barrier::wait() const {
+  const auto timeout = std::chrono::nanoseconds(static_cast<std::int64_t>(object().small().parameter));
+  return wait(deadline(timeout)).value();
+}
+
+result<std::size_t> barrier::wait(deadline until) const {
+  auto& it = object();
+  auto* here = detail::membership::current();
+  if (here == nullptr) return not_attached(it, "wait");
+  const auto tell = [&](sync_call what, const detail::waiting& w, std::uint64_t a = 0) {
+    here->tell(it.id(), static_cast<std::uint32_t>(what), &w, a);
+  };
+  try {
+    const auto epoch = it.body<barrier_body>().epoch.load();
+    detail::waiting w(here->cells(), here->take_cell());
+    tell(sync_call::want, w, epoch);
+    detail::fault_point("meet", 1);
+    const auto how = w.sleep(until);
+    if (how != detail::wait_status::ready && w.change(cell_state::waiting, cell_state::cancelled)) {
+      withdraw(it, w, how == detail::wait_status::timed_out ? 0 : 1);
+      return interruption(it, "wait", how);
+    }
+    if (w.state() == cell_state::registered && w.value() == run_the_action) {
+      detail::fault_point("meet", 2);
+      try {
+        if (action_) action_->run();
+      } catch (...) {
+        withdraw(it, w, 2);
+        throw;
+      }
+      detail::fault_point("meet", 3);
+      tell(sync_call::acted, w);
+    }
+    // What was decided is on its way; there is nothing to wait for but the first process.
+    w.sleep(deadline::never(), cell_state::registered, false);
+    if (w.state() == cell_state::refused) {
+      if (w.value() == static_cast<std::uint64_t>(errc::barrier_broken)) return why_broken(it);
+      return refusal(it, "wait", w.value());
+    }
+    static_cast<void>(w.change(cell_state::granted, cell_state::entered));
+    return static_cast<std::size_t>(w.value());
+  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
+    return sync_error(it, "wait", errc::no_memory, "no memory");
+  }
+}
+
+namespace {
+// Answered, so that whatever anybody does after it finds it done.
+void have_done(const detail::attachment& it, const char* operation, sync_call what, std::uint64_t a) {
+  auto* here = detail::membership::current();
+  if (here == nullptr) throw failure(not_attached(it, operation));
+  datagram reply;
+  ask(here->control(), small_call{it.id(), static_cast<std::uint32_t>(what), 0, 0, a, 0}, {}, reply);
+}
+}  // namespace
+
+void barrier::abort() const { have_done(object(), "abort", sync_call::abort, 0); }
+
+void barrier::reset() const {
+  auto& it = object();
+  if (detail::self_actor() == 0) throw failure(not_attached(it, "reset"));
+  have_done(it, "reset", sync_call::reset, it.body<barrier_body>().epoch.fetch_add(1) + 1);
+}
+
+std::size_t barrier::parties() const { return object().small().options & ~barrier_has_action; }
+std::size_t barrier::n_waiting() const { return object().body<barrier_body>().waiting.load(); }
+bool barrier::broken() const { return object().body<barrier_body>().broken.load() != 0; }
+
+void codec<barrier>::put(encoder& out, const barrier& b) {
+  barrier::to_message(out, b);
+  if (b.action_) {
+    out.value(b.action_->where());
+    b.action_->put(out);
+  }
+}
+
+barrier codec<barrier>::get(decoder& in) {
+  auto it = barrier::from_message(in, {detail::sync_kind::barrier});
+  detail::action_ptr action;
+  if ((it->small().options & barrier_has_action) != 0)
+    action = detail::listed_code::find<detail::action_ptr(decoder&)>(in.value<detail::code_ref>())(in);
+  return {std::move(it), std::move(action)};
+}
+
+}  // namespace cloister

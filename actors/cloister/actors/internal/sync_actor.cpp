@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cloister/actors/internal/sync_actor.hpp>
+
+#include <cloister/actors/internal/sync_barrier.hpp>
+#include <cloister/actors/internal/sync_condition.hpp>
+#include <cloister/actors/internal/sync_event.hpp>
+#include <cloister/actors/internal/sync_lock.hpp>
+#include <cloister/actors/internal/sync_semaphore.hpp>
+#include <cloister/deadline.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace cloister::internal {
+namespace {
+
+constexpr char service_name[] = "cloister.sync";
+const service_entry entry(service_name, [](const living_actors& living) -> std::unique_ptr<service> {
+  return std::make_unique<sync_actor>(living);
+});
+
+}  // namespace
+
+std::string_view sync_service() noexcept { return service_name; }
+
+sync_object* sync_actor::find(std::uint64_t object) const {
+  const auto found = objects_.find(object);
+  return found == objects_.end() ? nullptr : found->second.get();
+}
+
+void sync_actor::created(const small_object& what) {
+  switch (static_cast<detail::sync_kind>(what.home->head(what.place).kind)) {
+    case detail::sync_kind::mutex:
+    case detail::sync_kind::recursive_mutex: objects_.emplace(what.id, std::make_unique<sync_lock>(what, world_)); break;
+    case detail::sync_kind::semaphore:
+    case detail::sync_kind::bounded_semaphore: objects_.emplace(what.id, std::make_unique<sync_semaphore>(what, world_)); break;
+    case detail::sync_kind::barrier: objects_.emplace(what.id, std::make_unique<sync_barrier>(what)); break;
+    case detail::sync_kind::condition: objects_.emplace(what.id, std::make_unique<sync_condition>(what)); break;
+    case detail::sync_kind::event: {
+      auto made = std::make_unique<sync_event>(what);
+      events_.emplace(what.id, made.get());
+      objects_.emplace(what.id, std::move(made));
+      break;
+    }
+    default: break;  // nobody can ask for anything of another kind
+  }
+}
+
+void sync_actor::removed(std::uint64_t object) {
+  const auto gone = objects_.extract(object);
+  if (gone.empty()) return;
+  if (const auto when = due_when_.extract(object)) due_.erase({when.mapped(), object});
+  events_.erase(object);
+  gone.mapped()->release_place();
+}
+
+void sync_actor::asked(call what) {
+  world_.now = deadline::now();
+  auto* o = find(what.object);
+  if (o == nullptr) {
+    if (what.answer_in.cell != nullptr) sync_waiter{what.from, what.answer_in}.refuse(errc::unsupported);
+    return;
+  }
+  o->asked(what);
+  look_at(*o);
+}
+
+void sync_actor::dropped(const service_user& who, std::uint64_t object) {
+  world_.now = deadline::now();
+  auto* o = find(object);
+  if (o == nullptr) return;
+  o->dropped(who);
+  look_at(*o);
+}
+
+void sync_actor::died(const service_user& who, const exit_status& exit, std::span<const std::uint64_t> objects) {
+  world_.now = deadline::now();
+  for (const auto object : objects) {
+    auto* o = find(object);
+    if (o == nullptr) continue;
+    o->died(who, exit);
+    look_at(*o);
+  }
+}
+
+void sync_actor::look_at(sync_object& o) {
+  const auto when = o.look();
+  auto& known = due_when_.try_emplace(o.id(), never_again).first->second;
+  if (known == when) {
+    if (when == never_again) due_when_.erase(o.id());
+    return;
+  }
+  if (known != never_again) due_.erase({known, o.id()});
+  known = when;
+  if (when == never_again) due_when_.erase(o.id());
+  else due_.emplace(when, o.id());
+}
+
+std::int64_t sync_actor::look(std::int64_t now) {
+  world_.now = now;
+  while (!due_.empty() && due_.begin()->first <= now) look_at(*find(due_.begin()->second));
+  const auto next = due_.empty() ? never_again : due_.begin()->first;
+  if (events_.empty()) return next;
+  if (now >= events_due_) {
+    events_due_ = now + events_look_ns;
+    for (auto& [id, e] : events_) e->look_for_sleepers();
+  }
+  return std::min(next, events_due_);
+}
+
+}  // namespace cloister::internal

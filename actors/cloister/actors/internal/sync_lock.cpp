@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The actor's side of the lock (tests/models/lock.cpp). While the owner is dead, or the lock is free and H is set, only the actor writes
+// its word; everything else is decided by one CAS on a word that says all.
+#include <cloister/actors/internal/sync_lock.hpp>
+
+#include <cloister/log.hpp>
+
+#include <algorithm>
+
+namespace cloister::internal {
+namespace {
+
+std::uint16_t thread_of(const sync_waiter& w) { return static_cast<std::uint16_t>(w.a); }
+bool for_ever(const sync_waiter& w) { return (w.a & waits_for_ever) != 0; }
+std::uint32_t key_of(std::uint16_t actor, std::uint16_t thread) { return static_cast<std::uint32_t>(thread) << 16 | actor; }
+std::uint32_t key_of(const sync_waiter& w) { return key_of(w.who.actor, thread_of(w)); }
+
+}  // namespace
+
+sync_lock::~sync_lock() {
+  for (const auto& w : queue_) forget(w);
+}
+
+void sync_lock::forget(const sync_waiter& w) {
+  const auto found = world_.stuck.find(key_of(w));
+  if (found != world_.stuck.end() && found->second == this) world_.stuck.erase(found);
+}
+
+void sync_lock::pop() {
+  forget(queue_.front());
+  queue_.pop_front();
+  first_since_ = world_.now;
+}
+
+void sync_lock::asked(service::call& what) {
+  switch (static_cast<sync_call>(what.what)) {
+    case sync_call::want:
+      if (what.answer_in.cell != nullptr) enqueue({std::move(what.from), std::move(what.answer_in), what.a});
+      break;
+    case sync_call::cancel:
+      std::erase_if(queue_, [&](const sync_waiter& w) {
+        const bool gone = w.is(what);
+        if (gone) forget(w);
+        return gone;
+      });
+      break;
+    case sync_call::trouble:
+      if (what.answer_to) static_cast<void>(send_answer(what.answer_to, trouble_));
+      break;
+    default: break;  // a poke: whatever it was, there is something to look at
+  }
+}
+
+void sync_lock::enqueue(sync_waiter w) {
+  if (for_ever(w) && breaks_a_circle(w)) return;
+  if (queue_.empty()) first_since_ = world_.now;
+  if (for_ever(w)) world_.stuck[key_of(w)] = this;
+  queue_.push_back(std::move(w));
+}
+
+// Whether `w`, which would close a circle, was refused. Where this mutex says nothing of errors, another waiter in the circle may wait for
+// one that does: that one is refused. Owners that wait themselves keep what they have: a circle of them is one for good.
+bool sync_lock::breaks_a_circle(const sync_waiter& w) {
+  std::string text =
+      "process '" + w.who.process.name + "' (pid " + std::to_string(w.who.process.pid) + ") waits for mutex '" + name() + "'";
+  auto* lock = this;
+  sync_lock* may_refuse = nullptr;
+  std::uint32_t whom = 0;
+  for (std::size_t steps = 0; steps <= world_.stuck.size(); ++steps) {
+    const lock_word word{lock->word().load(std::memory_order_relaxed)};
+    const auto owner = key_of(word.owner(), word.thread());
+    if (owner == key_of(w)) {
+      detail::log(log_level::error, "deadlock: " + text + ", which the first of them has");
+      if ((head().options & deadlock_is_an_error) != 0) return w.refuse(errc::deadlock);
+      if (may_refuse != nullptr) may_refuse->refuse_one(whom);
+      return false;
+    }
+    const auto next = world_.stuck.find(owner);
+    if (next == world_.stuck.end()) return false;
+    lock = next->second;
+    const auto waits = lock->find_waiter(owner);
+    if (waits == lock->queue_.end() || waits->state() != detail::cell_state::waiting) return false;
+    text += ", owned by process '" + waits->who.process.name + "' (pid " + std::to_string(waits->who.process.pid) +
+            "), which waits for mutex '" + lock->name() + "'";
+    if ((lock->head().options & deadlock_is_an_error) == 0) continue;
+    may_refuse = lock;
+    whom = owner;
+  }
+  return false;
+}
+
+std::deque<sync_waiter>::iterator sync_lock::find_waiter(std::uint32_t key) {
+  return std::find_if(queue_.begin(), queue_.end(), [&](const sync_waiter& w) { return key_of(w) == key; });
+}
+
+void sync_lock::refuse_one(std::uint32_t key) {
+  const auto found = find_waiter(key);
+  found->refuse(errc::deadlock);
+  forget(*found);
+  queue_.erase(found);
+}
+
+void sync_lock::died(const service_user& who, const exit_status& exit) {
+  std::erase_if(queue_, [&](const sync_waiter& w) {
+    const bool gone = w.who.actor == who.actor;
+    if (gone) forget(w);
+    return gone;
+  });
+  if (lock_word{word().load()}.owner() == who.actor) {
+    // Granted and never out of lock(): nothing was done under it.
+    const bool entered = last_grant_.who.actor != who.actor || last_grant_.cell.cell == nullptr ||
+                         last_grant_.state() != detail::cell_state::granted;
+    if (entered) {
+      trouble_ = {who.process, exit};
+      body<lock_body>().let_go_by.store(0);
+    }
+    serve(who.actor);
+  }
+  // Another process may get its name, and die with the lock.
+  if (last_grant_.who.actor == who.actor) last_grant_ = {};
+}
+
+std::int64_t sync_lock::look() {
+  serve();
+  if (queue_.empty()) return never_again;
+  const auto turn = first_since_ + barging_ns;
+  return turn > world_.now ? turn : world_.now + sync_look_ns;
+}
+
+// `dead`: a process that is, and has not been put right here yet.
+void sync_lock::serve(std::uint16_t dead) {
+  const bool never_entered = dead != 0 && last_grant_.who.actor == dead && last_grant_.cell.cell != nullptr &&
+                             last_grant_.state() == detail::cell_state::granted;
+  std::uint32_t undone = 0;  // to whom it was given, who does not want it any more
+  for (;;) {
+    lock_word w{word().load(std::memory_order_seq_cst)};
+    const auto owner = w.owner();
+    const bool is_undone = undone != 0 && key_of(owner, w.thread()) == undone;
+    const bool is_dead = dead != 0 && owner == dead;
+    const bool vacant = owner == 0 || is_undone || is_dead;
+    if (!vacant && !world_.living.contains(owner)) {
+      // No process of this node has that name: somebody writes where it should not.
+      for (const auto& waiter : queue_) {
+        waiter.refuse(errc::broken);
+        forget(waiter);
+      }
+      queue_.clear();
+      return;
+    }
+    lock_word next = w.with(lock_word::poked, false);
+    if (is_dead && !is_undone && !never_entered) next = next.with(lock_word::died, true);
+    if (queue_.empty()) {
+      next = next.with(lock_word::waiters, false).with(lock_word::handing, false);
+      if (vacant) next = next.with_owner(0, 0);
+      if (next.raw == w.raw || word().compare_exchange_strong(w.raw, next.raw, std::memory_order_seq_cst)) return;
+      continue;
+    }
+    if (!vacant) {
+      next = next.with(lock_word::waiters, true).with(lock_word::handing, world_.now - first_since_ >= barging_ns);
+      if (next.raw == w.raw || word().compare_exchange_strong(w.raw, next.raw, std::memory_order_seq_cst)) return;
+      continue;
+    }
+    const auto& first = queue_.front();
+    next = next.with_owner(first.who.actor, thread_of(first))
+               .with(lock_word::waiters, queue_.size() > 1)
+               .with(lock_word::handing, false);
+    if (!word().compare_exchange_strong(w.raw, next.raw, std::memory_order_seq_cst)) continue;
+    if (first.grant()) {
+      last_grant_ = first;
+      pop();
+      return;
+    }
+    undone = key_of(first);
+    pop();
+  }
+}
+
+}  // namespace cloister::internal

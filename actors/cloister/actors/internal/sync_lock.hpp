@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the supervisor actor knows of one mutex: who waits, whom it gave the lock last, who died with it.
+#pragma once
+
+#include <cloister/actors/internal/sync_actor.hpp>
+#include <cloister/internal/control.hpp>
+
+namespace cloister::internal {
+
+class sync_lock final : public sync_object {
+ public:
+  sync_lock(small_object where, sync_world& world) : sync_object(std::move(where)), world_(world) {}
+  ~sync_lock() override;
+
+  void asked(service::call& what) override;
+  void dropped(const service_user&) override {}  // it unlocked before, and none of its threads waits
+  void died(const service_user& who, const exit_status& exit) override;
+  std::int64_t look() override;
+
+ private:
+  std::atomic<std::uint64_t>& word() const noexcept { return body<lock_body>().word; }
+  void enqueue(sync_waiter w);
+  void serve(std::uint16_t dead = 0);
+  void forget(const sync_waiter& w);
+  void pop();
+  bool breaks_a_circle(const sync_waiter& w);
+  std::deque<sync_waiter>::iterator find_waiter(std::uint32_t key);
+  void refuse_one(std::uint32_t key);
+
+  sync_world& world_;
+  std::deque<sync_waiter> queue_;  // a: thread | waits_for_ever
+  std::int64_t first_since_ = 0;   // when the first of the queue became that
+  sync_waiter last_grant_;
+  last_trouble trouble_;
+};
+
+}  // namespace cloister::internal

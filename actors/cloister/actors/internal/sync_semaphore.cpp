@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The actor's side of the semaphore (tests/models/semaphore.cpp): it takes tokens for those who wait, and brings back those of the dead.
+#include <cloister/actors/internal/sync_semaphore.hpp>
+
+#include <algorithm>
+
+namespace cloister::internal {
+
+void sync_semaphore::asked(service::call& what) {
+  switch (static_cast<sync_call>(what.what)) {
+    case sync_call::want:
+      if (what.answer_in.cell == nullptr) break;
+      if (queue_.empty()) first_since_ = world_.now;
+      queue_.push_back({std::move(what.from), std::move(what.answer_in), what.a});
+      break;
+    case sync_call::cancel:
+      std::erase_if(queue_, [&](const sync_waiter& w) { return w.is(what); });
+      break;
+    case sync_call::failed: forget_private(what.from.actor, false); break;
+    case sync_call::give: {
+      const auto has = without_entry_.find(what.from.actor);
+      if (has == without_entry_.end()) break;
+      if (--has->second == 0) without_entry_.erase(has);
+      give(0);
+      break;
+    }
+    default: break;  // a poke: whatever it was, there is something to look at
+  }
+}
+
+void sync_semaphore::died(const service_user& who, const exit_status& exit) {
+  std::erase_if(queue_, [&](const sync_waiter& w) { return w.who.actor == who.actor; });
+  for (;;) {
+    table_.settled();
+    const unsigned n = table_.find(who.actor);
+    if (n == 0) break;
+    table_.clear(n, exit.success());
+  }
+  forget_private(who.actor, exit.success());
+}
+
+void sync_semaphore::forget_private(std::uint16_t actor, bool tokens_stay) {
+  const auto had = without_entry_.extract(actor);
+  if (had.empty() || tokens_stay) return;
+  for (unsigned i = 0; i < had.mapped(); ++i) {
+    table_.settled();
+    if (table_.entry(0).count() > 0) give(0);
+  }
+}
+
+// As a release by anybody: the token may have been given back by somebody else meanwhile, on behalf of that entry.
+void sync_semaphore::give(unsigned entry) {
+  for (;;) {
+    const auto w = table_.settled();
+    const auto whose = table_.entry(entry).count() > 0 ? std::optional(entry) : table_.somebody_with_tokens();
+    const bool bounded = head().kind == static_cast<std::uint32_t>(detail::sync_kind::bounded_semaphore);
+    if (!whose && (bounded || w.value() == token_word::most)) {
+      if (table_.is_still(w)) return;
+      continue;
+    }
+    const auto flags = w.raw & token_word::flags;
+    if (whose ? table_.give(w, *whose, flags) : table_.grow(w, flags)) return;
+  }
+}
+
+std::int64_t sync_semaphore::look() {
+  serve();
+  if (queue_.empty()) return never_again;
+  const auto turn = first_since_ + barging_ns;
+  return turn > world_.now ? turn : world_.now + sync_look_ns;
+}
+
+void sync_semaphore::serve() {
+  for (;;) {
+    const auto w = table_.settled();
+    if (queue_.empty()) {
+      if ((w.raw & token_word::flags) == 0 || table_.mark(w, 0)) return;
+      continue;
+    }
+    if (w.value() == 0) {
+      const auto flags = token_word::waiters | (world_.now - first_since_ >= barging_ns ? token_word::handing : 0);
+      if ((w.raw & token_word::flags) == flags || table_.mark(w, flags)) return;
+      continue;
+    }
+    const auto first = queue_.front();
+    const auto n = static_cast<unsigned>(first.a);
+    const bool has_entry = n != 0 && n < semaphore_body::entries && table_.entry(n).actor() == first.who.actor;
+    const unsigned entry = has_entry ? n : 0;
+    if (!table_.take(w, entry, queue_.size() > 1 ? token_word::waiters : 0)) continue;
+    queue_.pop_front();
+    first_since_ = world_.now;
+    if (!first.grant(has_entry ? 0 : 1)) give(entry);
+    else if (!has_entry) ++without_entry_[first.who.actor];
+  }
+}
+
+}  // namespace cloister::internal

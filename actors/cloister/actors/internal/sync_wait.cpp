@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How a process waits for the supervisor actor: by a cell (framework, detail/wait_cell.hpp), whose word decides between grant and time-out.
+#include <cloister/actors/internal/sync_wait.hpp>
+
+#include <cloister/detail/mailbox.hpp>
+#include <cloister/detail/stop.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+
+namespace cloister::detail {
+
+attachment& sync_handle::object() const {
+  if (!handle_) throw failure(errc::invalid, "this handle names no object: it was default constructed or moved from");
+  return *handle_;
+}
+
+void sync_handle::to_message(encoder& out, const sync_handle& handle) {
+  auto& object = handle.object();
+  out.value(out.need_handles("synchronisation object").put_object(object, no_role));
+  out.value(object.id());
+}
+
+object_handle sync_handle::from_message(decoder& in, std::initializer_list<sync_kind> kinds) {
+  const auto number = in.value<std::uint64_t>();
+  const auto object = in.value<std::uint64_t>();
+  auto found = in.need_handles("synchronisation object").take_object(number, object, no_role, 0);
+  if (found->kind() != object_kind::arena ||
+      std::find(kinds.begin(), kinds.end(), static_cast<sync_kind>(found->small().kind)) == kinds.end())
+    throw failure(errc::wrong_type, "'" + found->name() + "': a handle for another kind of object");
+  return {std::move(found), no_role};
+}
+
+}  // namespace cloister::detail
+
+namespace cloister::internal {
+namespace {
+
+const char* title_of(std::uint32_t kind) noexcept {
+  switch (static_cast<detail::sync_kind>(kind)) {
+    case detail::sync_kind::mutex: return "mutex";
+    case detail::sync_kind::recursive_mutex: return "recursive mutex";
+    case detail::sync_kind::semaphore: return "semaphore";
+    case detail::sync_kind::bounded_semaphore: return "bounded semaphore";
+    case detail::sync_kind::condition: return "condition";
+    case detail::sync_kind::event: return "event";
+    case detail::sync_kind::barrier: return "barrier";
+  }
+  return "object";
+}
+
+}  // namespace
+
+error refusal(const detail::attachment& object, const char* operation, std::uint64_t value) {
+  switch (static_cast<errc>(value)) {
+    case errc::deadlock:
+      return sync_error(object, operation, errc::deadlock,
+                        "a circle of processes would wait for each other; the node's log names them");
+    case errc::gone: return sync_error(object, operation, errc::gone, "it no longer exists: its place is gone");
+    default: return sync_error(object, operation, errc::broken, "its memory holds what no process of this node can have written");
+  }
+}
+
+error interruption(const detail::attachment& object, const char* operation, detail::wait_status how) {
+  if (how == detail::wait_status::timed_out) return sync_error(object, operation, errc::timed_out, "timed out");
+  return sync_error(object, operation, detail::stop_reason().value_or(errc::stopping), "this process was asked to stop");
+}
+
+std::uint64_t this_thread() noexcept {
+  static std::atomic<std::uint32_t> last{0};
+  thread_local std::uint32_t number = 0;
+  if (number == 0) {
+    // The short form, which owner words have, is never 0 either.
+    do number = ++last;
+    while (static_cast<std::uint16_t>(number) == 0);
+  }
+  const auto* me = detail::identity;
+  if (me == nullptr || me->actor == 0) return 0;
+  return static_cast<std::uint64_t>(me->incarnation) << 32 | number;
+}
+
+error sync_error(const detail::attachment& object, const char* operation, errc code, const std::string& why) {
+  return {code, std::string(title_of(object.small().kind)) + " '" + object.name() + "' " + operation + ": " + why};
+}
+
+error not_attached(const detail::attachment& object, const char* operation) {
+  return detail::not_attached_error(object, operation);
+}
+
+detail::object_handle make_sync(const place&, detail::sync_kind kind, std::uint32_t options, std::uint64_t parameter,
+                                const std::string& name, std::size_t body,
+                                void (*fill)(std::byte* body, const detail::arena::wish& w)) {
+  return {detail::membership::require().create_small(sync_service(), body,
+                                                     {0, static_cast<std::uint32_t>(kind), options, parameter, name}, fill),
+          detail::no_role};
+}
+
+result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* operation, sync_call want, std::uint64_t a, deadline until,
+                            bool heed_stop) {
+  using detail::cell_state;
+  auto* here = detail::membership::current();
+  if (here == nullptr) return not_attached(object, operation);
+  try {
+    detail::waiting w(here->cells(), here->take_cell());
+    here->tell(object.id(), static_cast<std::uint32_t>(want), &w, a);
+    for (;;) {
+      const auto how = w.sleep(until, cell_state::waiting, heed_stop);
+      if (how == detail::wait_status::ready) {
+        if (w.state() == cell_state::refused) return refusal(object, operation, w.value());
+        static_cast<void>(w.change(cell_state::granted, cell_state::entered));
+        return w.value();
+      }
+      if (!w.change(cell_state::waiting, cell_state::cancelled)) continue;  // decided in this moment
+      withdraw(object, w);
+      return interruption(object, operation, how);
+    }
+  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
+    return sync_error(object, operation, errc::no_memory, "no memory");
+  }
+}
+
+void withdraw(detail::attachment& object, const detail::waiting& w, std::uint64_t a) noexcept {
+  try {
+    if (auto* here = detail::membership::current()) here->tell(object.id(), static_cast<std::uint32_t>(sync_call::cancel), &w, a);
+  } catch (const std::exception&) {}  // the actor finds the cell cancelled when its turn comes
+}
+
+void leave_by_exception(detail::attachment& object) noexcept {
+  if (std::uncaught_exceptions() > 0) hint(object, sync_call::failed);
+}
+
+void hint(detail::attachment& object, sync_call what, std::uint64_t a) noexcept {
+  try {
+    if (auto* here = detail::membership::current()) here->tell(object.id(), static_cast<std::uint32_t>(what), nullptr, a);
+  } catch (const std::exception&) {}
+}
+
+}  // namespace cloister::internal

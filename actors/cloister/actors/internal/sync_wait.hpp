@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A process's side of synchronisation: who this thread is, how it waits for the supervisor actor, what an object's errors say.
+#pragma once
+
+#include <cloister/actors/internal/sync_words.hpp>
+#include <cloister/detail/membership.hpp>
+#include <cloister/error.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace cloister::internal {
+
+/// This thread among all that the node ever has: never 0, never the same twice; incarnation:32 | number:32. 0: not attached.
+std::uint64_t this_thread() noexcept;
+/// What owner words have of it.
+inline std::uint16_t short_of(std::uint64_t thread) noexcept { return static_cast<std::uint16_t>(thread); }
+
+/// "mutex 'm' lock: why"
+error sync_error(const detail::attachment& object, const char* operation, errc code, const std::string& why);
+/// What the actor says when it refuses, in its cell's value.
+error refusal(const detail::attachment& object, const char* operation, std::uint64_t value);
+/// timed_out, or why this process is to stop.
+error interruption(const detail::attachment& object, const char* operation, detail::wait_status how);
+/// Of a process without node: not_attached.
+error not_attached(const detail::attachment& object, const char* operation);
+
+/// A new object. Throws `failure`.
+detail::object_handle make_sync(const place& where, detail::sync_kind kind, std::uint32_t options, std::uint64_t parameter,
+                                const std::string& name, std::size_t body,
+                                void (*fill)(std::byte* body, const detail::arena::wish& w));
+
+/// Asks the actor for something (`want`), and sleeps until it is this thread's. Errors: timed_out, stopping, interrupted, what it says.
+/// A grant that comes with the deadline counts. Its value is what the actor says with it. `heed_stop` false: also when this process is asked to stop.
+result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* operation, sync_call want, std::uint64_t a, deadline until,
+                            bool heed_stop = true);
+/// The wait is CANCELLED; `a`: why, where the kind wants to know.
+void withdraw(detail::attachment& object, const detail::waiting& w, std::uint64_t a = 0) noexcept;
+/// When the last handle here goes while an exception passes: the actor is told. For attachment::at_end.
+void leave_by_exception(detail::attachment& object) noexcept;
+/// Something that the actor finds out by itself, if later, should it not arrive.
+void hint(detail::attachment& object, sync_call what, std::uint64_t a = 0) noexcept;
+
+}  // namespace cloister::internal
