@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Events: set, clear, and that nobody who waits is forgotten.
+#include "process_support.hpp"
+
+#include <cloister/actors/event.hpp>
+
+#include <csignal>
+
+using namespace cloister;
+using namespace support;
+
+namespace {
+
+void wait_and_say(event e, sink<int> up, sink<int> out) {
+  up.put(1);
+  e.wait();
+  out.put(1);
+}
+
+const event* in_handler = nullptr;
+
+}  // namespace
+
+TEST_CASE("_TestEvent.test_event: not set, set, cleared; waits end at once, or after the time given") {
+  const event e{here(), {.name = "ready"}};
+  CHECK_FALSE(e.is_set());
+  CHECK(e.wait(0s) == errc::timed_out);
+  CHECK(e.wait(20ms) == errc::timed_out);
+  CHECK(e.wait(-1s) == errc::timed_out);
+  e.set();
+  e.set();
+  CHECK(e.is_set());
+  e.wait();
+  CHECK(e.wait(0s));
+  e.clear();
+  CHECK_FALSE(e.is_set());
+  CHECK(e.wait(0s).error().text() == "event 'ready' wait: timed out");
+}
+
+TEST_CASE("TestSyncManagerTypes.test_event: set here is seen there, and cleared there here, by every start method") {
+  EACH_METHOD(how);
+  const event e{here()}, done{here()};
+  process p{here(), by(how),
+            [](event a, event b) {
+              a.wait();
+              a.clear();
+              b.set();
+            },
+            e, done};
+  e.set();
+  CHECK(done.wait(20s));
+  CHECK_FALSE(e.is_set());
+  CHECK(p.join(20s).value().success());
+}
+
+TEST_CASE("promise 10: who waits when it is set returns, though it is cleared at once") {
+  const event e{here()};
+  const queue<int> up{here()}, out{here()};
+  std::vector<process> crew;
+  for (int i = 0; i < 3; ++i) crew.emplace_back(here(), wait_and_say, e, up, out);
+  for (int i = 0; i < 3; ++i) up.get();
+  // They say that they are there before they wait: the first sets may come too early for some.
+  for (int n = 0; n < 3;) {
+    e.set();
+    e.clear();
+    if (out.get(5ms)) ++n;
+  }
+  for (auto& p : crew) CHECK(p.join(20s).value().success());
+}
+
+TEST_CASE("promise 10: a signal handler sets an event") {
+  const event e{here()};
+  in_handler = &e;
+  struct sigaction action {};
+  action.sa_handler = [](int) { in_handler->set(); };
+  ::sigaction(SIGUSR1, &action, nullptr);
+  std::thread other([&] { e.wait(); });
+  ::raise(SIGUSR1);
+  other.join();
+  CHECK(e.is_set());
+}
+
+TEST_CASE("promise 09: dead waiters are no matter to set") {
+  const event e{here()};
+  const queue<int> up{here()}, out{here()};
+  std::vector<process> crew;
+  for (int i = 0; i < 6; ++i) crew.emplace_back(here(), wait_and_say, e, up, out);
+  for (int i = 0; i < 6; ++i) up.get();
+  for (const std::size_t i : {0U, 3U}) crew[i].kill();
+  e.set();
+  for (const std::size_t i : {1U, 2U, 4U, 5U}) CHECK(crew[i].join(20s).value().success());
+}
+
+TEST_CASE("a setter that is killed or stopped between the word and the waking leaves nobody asleep") {
+  const auto action = GENERATE(fault_action::kill, fault_action::stop);
+  const event e{here()};
+  const queue<int> up{here()}, out{here()};
+  process p{here(), wait_and_say, e, up, out};
+  up.get();
+  CHECK(out.get(50ms) == errc::timed_out);  // asleep, most likely
+  const process setter{here(),
+                       [](event other, bool kill) {
+                         inject_fault({"set", 2, kill ? fault_action::kill : fault_action::stop, 0});
+                         other.set();
+                       },
+                       e, action == fault_action::kill};
+  CHECK(out.get(20s));
+  setter.kill();
+}
