@@ -223,7 +223,102 @@ def memory(job):
     return {"each": (kib(os.getpid(), "Anonymous:") - before) / job["count"] + 3 * 4}
 
 
+# Synchronisation.
+
+def free(kind, begin, end):
+    def contest(job):
+        it = getattr(mp.get_context("fork"), kind)()
+        first, second = getattr(it, begin), getattr(it, end)
+        samples, until = [], time.monotonic_ns() + job["seconds"] * 1e9
+        while time.monotonic_ns() < until or len(samples) < 5:
+            start_of_it = time.monotonic_ns()
+            for _ in range(1000):
+                first()
+                second()
+            samples.append((time.monotonic_ns() - start_of_it) / 1000)
+        return {"median": quantile(samples, 0.5)}
+    return contest
+
+
+def again_and_again(lock, over, counts):
+    count = 0
+    while not over.value:
+        lock.acquire()
+        lock.release()
+        count += 1
+    counts.put(count)
+
+
+def contended(kind):
+    def contest(job):
+        ctx = mp.get_context("fork")
+        lock, over, counts = getattr(ctx, kind)(), ctx.Value("i", 0, lock=False), ctx.SimpleQueue()
+        processes = [ctx.Process(target=again_and_again, args=(lock, over, counts)) for _ in range(job["count"])]
+        begin = time.monotonic_ns()
+        for p in processes:
+            p.start()
+        time.sleep(job["seconds"])
+        over.value = 1
+        seconds = (time.monotonic_ns() - begin) / 1e9
+        total = sum(counts.get() for _ in processes)
+        join_all(processes)
+        return {"rate": total / seconds}
+    return contest
+
+
+def hand_back(mine, yours):
+    while True:
+        mine.acquire()
+        yours.release()
+
+
+def hand_over(job):
+    ctx = mp.get_context("fork")
+    there, back = ctx.Semaphore(0), ctx.Semaphore(0)
+    process = ctx.Process(target=hand_back, args=(there, back))
+    process.start()
+    samples, until = [], time.monotonic_ns() + job["seconds"] * 1e9
+    while time.monotonic_ns() < until or len(samples) < 5:
+        time.sleep(0.0002)
+        begin = time.monotonic_ns()
+        there.release()
+        back.acquire()
+        samples.append((time.monotonic_ns() - begin) / 2e3)
+    process.kill()
+    process.join()
+    return {"median": quantile(samples, 0.5), "p99": quantile(samples, 0.99)}
+
+
+def wait_and_say(event, ready, out):
+    ready.release()
+    event.wait()
+    out.put(time.monotonic_ns())
+
+
+def wake_many(job):
+    ctx = mp.get_context("fork")
+    samples, until = [], time.monotonic_ns() + job["seconds"] * 1e9
+    while time.monotonic_ns() < until or len(samples) < 3:
+        event, ready, out = ctx.Event(), ctx.Semaphore(0), ctx.SimpleQueue()
+        processes = [ctx.Process(target=wait_and_say, args=(event, ready, out)) for _ in range(job["count"])]
+        for p in processes:
+            p.start()
+        for _ in processes:
+            ready.acquire()
+        time.sleep(0.05)
+        begin = time.monotonic_ns()
+        event.set()
+        samples.append((max(out.get() for _ in processes) - begin) / 1e6)
+        join_all(processes)
+    return {"median": quantile(samples, 0.5)}
+
+
 TABLE = {("queue", "Queue"): queue_contest, ("round-trip", "Pipe"): round_trip, ("memory", "Queue"): memory}
+TABLE.update({("lock", "Lock"): free("Lock", "acquire", "release"), ("lock", "Semaphore"): free("Semaphore", "acquire", "release"),
+              ("lock", "Event"): free("Event", "set", "clear"), ("hand-over", "Semaphore"): hand_over,
+              ("wake-many", "Event"): wake_many})
+for each in ("Lock", "Semaphore"):
+    TABLE[("contended", each)] = contended(each)
 for each in ("fork", "forkserver", "spawn"):
     TABLE[("start", each)] = start(each)
     TABLE[("crowd", each)] = crowd(each)

@@ -140,6 +140,40 @@ std::vector<row> all_rows(const options& o) {
                   {o.quick ? "count=50" : "count=1000"},
                   {{ours, "cloister", "supervisor", "cloister supervisor"}},
                   {{"all", "MiB", false, {value(1024)}}}});
+  rows.push_back({"lock",
+                  "lock",
+                  {seconds},
+                  {{ours, "cloister", "mutex", "cloister mutex"},
+                   {ours, "cloister", "semaphore", "cloister semaphore"},
+                   {ours, "cloister", "event", "cloister event"},
+                   {peer, "python", "Lock", "Python Lock"},
+                   {peer, "python", "Semaphore", "Python Semaphore"},
+                   {peer, "python", "Event", "Python Event"}},
+                  {{"median", "ns", false, {value(60)}}}});
+  for (const auto* processes : {"2", "8"})
+    rows.push_back({"contended-" + std::string(processes),
+                    "contended",
+                    {"count=" + std::string(processes), seconds},
+                    {{ours, "cloister", "mutex", "cloister mutex"},
+                     {ours, "cloister", "semaphore", "cloister semaphore"},
+                     {peer, "python", "Lock", "Python Lock"},
+                     {peer, "python", "Semaphore", "Python Semaphore"}},
+                    {{"rate", "/s", true, {times_best_peer(1)}}}});
+  rows.push_back({"hand-over",
+                  "hand-over",
+                  {seconds},
+                  {{ours, "cloister", "semaphore", "cloister semaphore"}, {peer, "python", "Semaphore", "Python Semaphore"}},
+                  {{"median", "us", false, {value(30)}}, {"p99", "us", false}}});
+  rows.push_back({"wake-many",
+                  "wake-many",
+                  {o.quick ? "count=20" : "count=100", seconds},
+                  {{ours, "cloister", "event", "cloister event"}, {peer, "python", "Event", "Python Event"}},
+                  {{"median", "ms", false, {value(5)}}}});
+  rows.push_back({"locks",
+                  "locks",
+                  {o.quick ? "count=500" : "count=10000"},
+                  {{ours, "cloister", "mutex", "cloister mutex"}},
+                  {{"all", "MiB", false, {value(100)}}}});
   for (auto& r : rows) {
     if (o.unpinned) std::erase(r.arguments, "processors=two");
     if (o.quick)
