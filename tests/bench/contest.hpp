@@ -67,6 +67,11 @@ inline std::int64_t now_ns() noexcept {
   return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
 }
 
+/// Keeps the processor busy for so long.
+inline void work_for(std::int64_t ns) noexcept {
+  for (const auto until = now_ns() + ns; now_ns() < until;) {}
+}
+
 inline std::int64_t to_ns(double seconds) noexcept { return static_cast<std::int64_t>(seconds * 1e9); }
 
 /// Keeps this process on one processor if the job asks for it; sides 0 and 1 are the two that talk to each other.

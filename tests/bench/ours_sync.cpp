@@ -99,8 +99,7 @@ figures our_hand_over(const job& j) {
                 there, back};
   std::vector<double> samples;
   for (const auto until = now_ns() + to_ns(j.seconds); now_ns() < until || samples.size() < 5;) {
-    // Both sides are asleep then: the token comes by way of the actor.
-    this_process::sleep_for(std::chrono::microseconds(200));
+    work_for(to_ns(300e-6));  // the other side is asleep then: the token comes by way of the actor
     const auto begin = now_ns();
     there.release();
     back.acquire();
@@ -114,26 +113,27 @@ figures our_hand_over(const job& j) {
 figures our_event_for_many(const job& j) {
   std::vector<double> samples;
   for (const auto until = now_ns() + to_ns(j.seconds); now_ns() < until || samples.size() < 3;) {
-    const event e{here()};
-    const queue<int> up{here()};
+    const event e{here()}, over{here()};
     const queue<std::int64_t> out{here()};
     std::vector<process> crew;
     for (int i = 0; i < j.count; ++i)
       crew.emplace_back(
           here(),
-          [](event it, sink<int> ready, sink<std::int64_t> when) {
-            ready.put(1);
+          [](event it, event end, sink<std::int64_t> when) {
+            when.put(0);
             it.wait();
             when.put(now_ns());
+            end.wait();  // or it would be the ends of processes that are measured
           },
-          e, up, out);
-    for (int i = 0; i < j.count; ++i) up.get();
+          e, over, out);
+    for (int i = 0; i < j.count; ++i) out.get();
     this_process::sleep_for(std::chrono::milliseconds(50));
     const auto begin = now_ns();
     e.set();
     std::int64_t last = 0;
     for (int i = 0; i < j.count; ++i) last = std::max(last, out.get());
     samples.push_back(static_cast<double>(last - begin) / 1e6);
+    over.set();
     join_all(crew);
   }
   return {{"median", quantile(samples, 0.5)}};

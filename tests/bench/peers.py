@@ -279,7 +279,7 @@ def hand_over(job):
     process.start()
     samples, until = [], time.monotonic_ns() + job["seconds"] * 1e9
     while time.monotonic_ns() < until or len(samples) < 5:
-        time.sleep(0.0002)
+        work_for(300000)
         begin = time.monotonic_ns()
         there.release()
         back.acquire()
@@ -289,18 +289,19 @@ def hand_over(job):
     return {"median": quantile(samples, 0.5), "p99": quantile(samples, 0.99)}
 
 
-def wait_and_say(event, ready, out):
+def wait_and_say(event, over, ready, out):
     ready.release()
     event.wait()
     out.put(time.monotonic_ns())
+    over.wait()
 
 
 def wake_many(job):
     ctx = mp.get_context("fork")
     samples, until = [], time.monotonic_ns() + job["seconds"] * 1e9
     while time.monotonic_ns() < until or len(samples) < 3:
-        event, ready, out = ctx.Event(), ctx.Semaphore(0), ctx.SimpleQueue()
-        processes = [ctx.Process(target=wait_and_say, args=(event, ready, out)) for _ in range(job["count"])]
+        event, over, ready, out = ctx.Event(), ctx.Event(), ctx.Semaphore(0), ctx.SimpleQueue()
+        processes = [ctx.Process(target=wait_and_say, args=(event, over, ready, out)) for _ in range(job["count"])]
         for p in processes:
             p.start()
         for _ in processes:
@@ -309,6 +310,7 @@ def wake_many(job):
         begin = time.monotonic_ns()
         event.set()
         samples.append((max(out.get() for _ in processes) - begin) / 1e6)
+        over.set()
         join_all(processes)
     return {"median": quantile(samples, 0.5)}
 

@@ -3,14 +3,6 @@
 #include "round_trip.hpp"
 
 namespace bench {
-namespace {
-
-void work_for(std::int64_t ns) noexcept {
-  for (const auto until = now_ns() + ns; now_ns() < until;) {}
-}
-
-}  // namespace
-
 pinger::pinger(const job& j)
     : asleep_(j.manner == "asleep"),
       batch_(j.manner == "awake" ? 64 : 1),
