@@ -120,17 +120,19 @@ void work(arena of, owned_fd memory, event over, unsigned seed) {
   }
 }
 
-int storm(const node& here, const settings& o) {
-  const owned_fd memory(::memfd_create("board", MFD_CLOEXEC));
-  if (::ftruncate(memory.get(), sizeof(board)) != 0) std::abort();
-  auto& all = map(memory);
+arena make_arena(const node& here) {
   arena of;
   for (auto& m : of.m) m = mutex{here};
   of.s = {semaphore{here, 2}, semaphore{here, 3}};
   of.c = condition{here, of.m[0]};
   of.e = event{here};
   of.b = barrier{here, 3};
-  const event over{here};
+  return of;
+}
+
+int storm(const node& here, const settings& o, const arena& of, const owned_fd& memory, const event& over) {
+  auto& all = map(memory);
+  over.clear();
   std::mt19937 random(o.seed);
   std::vector<process> crew;
   const auto start = [&] { return process{here, work, of, memory.duplicate(), over, static_cast<unsigned>(random())}; };
@@ -175,11 +177,15 @@ int main(int argc, char** argv) {
   node here{argc, argv};
   log_to_stderr(log_level::off);
   const auto o = parse(argc, argv);
+  const owned_fd memory(::memfd_create("board", MFD_CLOEXEC));
+  if (::ftruncate(memory.get(), sizeof(board)) != 0) std::abort();
+  const auto of = make_arena(here);
+  const event over{here};
   auto short_one = o;
   short_one.seconds = 0;
-  if (storm(here, short_one) != 0) return 1;  // what is made at the first time stays
+  if (storm(here, short_one, of, memory, over) != 0) return 1;  // what is made at the first time stays
   const testing::leak_check leaks;
-  const int failed = storm(here, o);
+  const int failed = storm(here, o, of, memory, over);
   const auto left = leaks.found(20s);
   std::printf("%s", left.c_str());
   return failed != 0 || !left.empty() ? 1 : 0;

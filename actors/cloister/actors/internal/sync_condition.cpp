@@ -46,6 +46,11 @@ void sync_condition::notify(std::uint64_t waiters, std::uint64_t upto) {
   show();
 }
 
+// It has come out of all its waits.
+void sync_condition::dropped(const service_user& who) {
+  std::erase_if(granted_, [&](const granted& g) { return g.who.who.actor == who.actor; });
+}
+
 void sync_condition::died(const service_user& who, const exit_status&) {
   const auto is_its = [&](const sync_waiter& w) { return w.who.actor == who.actor; };
   std::erase_if(queue_, is_its);

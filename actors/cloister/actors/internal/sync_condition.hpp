@@ -13,7 +13,7 @@ class sync_condition final : public sync_object {
   explicit sync_condition(small_object where) : sync_object(std::move(where)) {}
 
   void asked(service::call& what) override;
-  void dropped(const service_user&) override {}
+  void dropped(const service_user& who) override;
   void died(const service_user& who, const exit_status& exit) override;
   std::int64_t look() override { return never_again; }
 

@@ -26,6 +26,11 @@ void sync_lock::forget(const sync_waiter& w) {
   if (found != world_.stuck.end() && found->second == this) world_.stuck.erase(found);
 }
 
+// Another process may get its name, and die with the lock. And its cells go.
+void sync_lock::forget_grant(const service_user& who) {
+  if (last_grant_.who.actor == who.actor) last_grant_ = {};
+}
+
 void sync_lock::pop() {
   forget(queue_.front());
   queue_.pop_front();
@@ -116,8 +121,7 @@ void sync_lock::died(const service_user& who, const exit_status& exit) {
     }
     serve(who.actor);
   }
-  // Another process may get its name, and die with the lock.
-  if (last_grant_.who.actor == who.actor) last_grant_ = {};
+  forget_grant(who);
 }
 
 std::int64_t sync_lock::look() {

@@ -13,7 +13,7 @@ class sync_lock final : public sync_object {
   ~sync_lock() override;
 
   void asked(service::call& what) override;
-  void dropped(const service_user&) override {}  // it unlocked before, and none of its threads waits
+  void dropped(const service_user& who) override { forget_grant(who); }  // it unlocked before, and none of its threads waits
   void died(const service_user& who, const exit_status& exit) override;
   std::int64_t look() override;
 
@@ -22,6 +22,7 @@ class sync_lock final : public sync_object {
   void enqueue(sync_waiter w);
   void serve(std::uint16_t dead = 0);
   void forget(const sync_waiter& w);
+  void forget_grant(const service_user& who);
   void pop();
   bool breaks_a_circle(const sync_waiter& w);
   std::deque<sync_waiter>::iterator find_waiter(std::uint32_t key);
