@@ -216,14 +216,12 @@ std::size_t count_processes() {
   return count;
 }
 
-}  // namespace
-
-namespace {
 // What a descriptor is, by what its link in /proc says: "socket:[4711]", "anon_inode:[pidfd]", "/memfd:cloister queue (deleted)".
 std::string kind_of(const std::string& target) {
   if (target.starts_with("/memfd:") || target.starts_with("anon_inode:")) return target;
   return target.starts_with('/') ? "file" : target.substr(0, target.find(":["));
 }
+
 }  // namespace
 
 leak_check::counts leak_check::now() {

@@ -6,9 +6,7 @@
 #include <cloister/actors/barrier.hpp>
 
 #include <cloister/actors/internal/sync_wait.hpp>
-#include <cloister/detail/stop.hpp>
 #include <cloister/fault.hpp>
-#include <cloister/internal/control.hpp>
 
 #include <algorithm>
 
@@ -22,9 +20,7 @@ namespace {
 error why_broken(const detail::attachment& it) {
   std::string who;
   try {
-    datagram reply;
-    const auto got = ask(detail::membership::require().control(),
-                         small_call{it.id(), static_cast<std::uint32_t>(sync_call::trouble), 0, 0, 0, 0}, {}, reply);
+    const auto got = ask_actor(it, sync_call::trouble);
     const auto& trouble = std::get<last_trouble>(got);
     if (!trouble.what.empty()) who = trouble.what;
     if (trouble.who.incarnation == 0) return sync_error(it, "wait", errc::barrier_broken, who.empty() ? "it is broken" : who);
@@ -41,8 +37,8 @@ barrier::barrier(const place& where, std::size_t parties, const detail::action_p
     : barrier(
           [&] {
             if (parties == 0 || parties > most_parties)
-              throw failure(errc::invalid, "barrier: " + std::to_string(parties) + " parties; there can be 1 to " +
-                                               std::to_string(most_parties));
+              throw failure(errc::invalid,
+                            "barrier: " + std::to_string(parties) + " parties; there can be 1 to " + std::to_string(most_parties));
             const auto timeout = static_cast<std::uint64_t>(std::max<std::int64_t>(options.timeout.count(), 0));
             return make_sync(where, detail::sync_kind::barrier,
                              static_cast<std::uint32_t>(parties) | (action ? barrier_has_action : 0), timeout, options.name,
@@ -101,22 +97,17 @@ result<std::size_t> barrier::wait(deadline until) const {
   }
 }
 
-namespace {
-// Answered, so that whatever anybody does after it finds it done.
-void have_done(const detail::attachment& it, const char* operation, sync_call what, std::uint64_t a) {
-  auto* here = detail::membership::current();
-  if (here == nullptr) throw failure(not_attached(it, operation));
-  datagram reply;
-  ask(here->control(), small_call{it.id(), static_cast<std::uint32_t>(what), 0, 0, a, 0}, {}, reply);
+// Both are answered, so that whatever anybody does after them finds them done.
+void barrier::abort() const {
+  auto& it = object();
+  if (detail::self_actor() == 0) throw failure(not_attached(it, "abort"));
+  ask_actor(it, sync_call::abort);
 }
-}  // namespace
-
-void barrier::abort() const { have_done(object(), "abort", sync_call::abort, 0); }
 
 void barrier::reset() const {
   auto& it = object();
   if (detail::self_actor() == 0) throw failure(not_attached(it, "reset"));
-  have_done(it, "reset", sync_call::reset, it.body<barrier_body>().epoch.fetch_add(1) + 1);
+  ask_actor(it, sync_call::reset, it.body<barrier_body>().epoch.fetch_add(1) + 1);
 }
 
 std::size_t barrier::parties() const { return object().small().options & ~barrier_has_action; }

@@ -8,7 +8,6 @@
 
 #include <cloister/actors/internal/lock_calls.hpp>
 #include <cloister/actors/internal/sync_wait.hpp>
-#include <cloister/detail/stop.hpp>
 #include <cloister/fault.hpp>
 
 namespace cloister {
@@ -72,8 +71,8 @@ void codec<condition>::put(encoder& out, const condition& c) {
 
 condition codec<condition>::get(decoder& in) {
   auto it = condition::from_message(in, {detail::sync_kind::condition});
-  return {std::move(it), condition::any_mutex(
-                             condition::from_message(in, {detail::sync_kind::mutex, detail::sync_kind::recursive_mutex}))};
+  return {std::move(it),
+          condition::any_mutex(condition::from_message(in, {detail::sync_kind::mutex, detail::sync_kind::recursive_mutex}))};
 }
 
 }  // namespace cloister

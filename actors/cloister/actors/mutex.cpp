@@ -11,7 +11,6 @@
 #include <cloister/detail/spin.hpp>
 #include <cloister/detail/stop.hpp>
 #include <cloister/fault.hpp>
-#include <cloister/internal/control.hpp>
 
 namespace cloister::detail {
 
@@ -65,7 +64,8 @@ result<void> take(attachment& object, deadline until, bool heed_stop) {
     return not_attached(object, "lock");
   auto& [owner, depth] = object.own();
   if (owner.load(std::memory_order_relaxed) == me) [[unlikely]] {
-    if (!is_recursive(object)) return sync_error(object, "lock", errc::deadlock, "this thread has it already, and would wait for itself");
+    if (!is_recursive(object))
+      return sync_error(object, "lock", errc::deadlock, "this thread has it already, and would wait for itself");
     if (depth.load(std::memory_order_relaxed) == most_depth) return sync_error(object, "lock", errc::invalid, "locked too often");
     depth.fetch_add(1, std::memory_order_relaxed);
     return {};
@@ -74,8 +74,7 @@ result<void> take(attachment& object, deadline until, bool heed_stop) {
   fault_point("lock", 1);
   if (!take_free(word, self_actor(), short_of(me))) {
     if (until.has_passed()) return sync_error(object, "lock", errc::timed_out, "another thread has it");
-    if (heed_stop && stop_requested())
-      return interruption(object, "lock", wait_status::stopped);
+    if (heed_stop && stop_requested()) return interruption(object, "lock", wait_status::stopped);
     const auto attempt = [&] { return take_free(word, self_actor(), short_of(me)); };
     if (!spin_until(attempt, until, this_threads_spin_budget())) {
       const std::uint64_t who = short_of(me) | (until.is_never() ? waits_for_ever : 0);
@@ -164,9 +163,7 @@ std::optional<exit_notice> lock_handle::owner_died() const {
   require_mine(it, "owner_died");
   if (!lock_word{word_of(it).load(std::memory_order_relaxed)}.has(lock_word::died)) return {};
   if (const auto who = it.body<lock_body>().let_go_by.load(); who != 0) return exit_notice{{who, 0, ""}, {}};
-  datagram reply;
-  const auto got = ask(membership::require().control(),
-                       small_call{it.id(), static_cast<std::uint32_t>(sync_call::trouble), 0, 0, 0, 0}, {}, reply);
+  const auto got = ask_actor(it, sync_call::trouble);
   const auto& trouble = std::get<last_trouble>(got);
   return exit_notice{trouble.who, trouble.exit};
 }

@@ -58,8 +58,7 @@ result<void> take(attachment& object, deadline until) {
   auto how = take_free(object, table);
   if (how != taking::done) {
     if (how == taking::empty && until.has_passed()) return sync_error(object, "acquire", errc::timed_out, "there is no token");
-    if (stop_requested())
-      return interruption(object, "acquire", wait_status::stopped);
+    if (stop_requested()) return interruption(object, "acquire", wait_status::stopped);
     const auto attempt = [&] { return (how = take_free(object, table)) == taking::done; };
     if (how == taking::no_entry || !spin_until(attempt, until, this_threads_spin_budget())) {
       // Without an entry even a token that is there comes from the actor.
@@ -88,8 +87,7 @@ void give(attachment& object) {
     const auto mine = known_entry(object, table);
     std::optional<unsigned> whose;
     if (mine != 0 && table.entry(mine).count() > 0) whose = mine;
-    else if (had_none(object))
-      return membership::require().tell(object.id(), static_cast<std::uint32_t>(sync_call::give), nullptr);
+    else if (had_none(object)) return membership::require().tell(object.id(), static_cast<std::uint32_t>(sync_call::give), nullptr);
     else whose = table.somebody_with_tokens();
     const bool bounded = (object.small().options & is_bounded) != 0;
     if (!whose && (bounded || w.value() == token_word::most)) {
@@ -119,7 +117,8 @@ void let_go(attachment& object) noexcept {
 token_handle::token_handle(const place& where, std::size_t value, const semaphore_options& options, bool bounded)
     : token_handle([&] {
         if (value > most_tokens)
-          throw failure(errc::invalid, "semaphore: " + std::to_string(value) + " tokens; there can be " + std::to_string(most_tokens));
+          throw failure(errc::invalid,
+                        "semaphore: " + std::to_string(value) + " tokens; there can be " + std::to_string(most_tokens));
         return make_sync(where, bounded ? sync_kind::bounded_semaphore : sync_kind::semaphore, bounded ? is_bounded : 0, value,
                          options.name, arena::large_body, [](std::byte* body, const arena::wish& w) {
                            reinterpret_cast<semaphore_body*>(body)->word.store(

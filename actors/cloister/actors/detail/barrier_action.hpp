@@ -43,7 +43,9 @@ template <class F>
 action_ptr make_action(F f) {
   static_assert(std::is_invocable_v<const F&>, "a barrier's action is called without arguments");
   if constexpr (std::is_empty_v<F>) static_assert(std::is_default_constructible_v<F>, "a barrier's action cannot capture anything");
-  else static_assert(travels<F>, "a barrier's action travels with it: make it a captureless lambda, or a struct of what travels with operator()");
+  else
+    static_assert(travels<F>,
+                  "a barrier's action travels with it: make it a captureless lambda, or a struct of what travels with operator()");
   return std::make_shared<typed_action<F>>(std::move(f));
 }
 

@@ -32,7 +32,8 @@ struct sync_waiter {
   std::uint64_t a = 0;
 
   bool is(const service::call& c) const noexcept {
-    return who.process.incarnation == c.from.process.incarnation && cell.cell == c.answer_in.cell && cell.ticket == c.answer_in.ticket;
+    return who.process.incarnation == c.from.process.incarnation && cell.cell == c.answer_in.cell &&
+           cell.ticket == c.answer_in.ticket;
   }
   detail::cell_state state() const noexcept { return cell.cell->state(cell.ticket); }
   /// False if it gave up.
@@ -40,7 +41,8 @@ struct sync_waiter {
     return cell.cell->answer(cell.ticket, detail::cell_state::waiting, detail::cell_state::granted, value);
   }
   bool refuse(errc why) const noexcept {
-    return cell.cell->answer(cell.ticket, detail::cell_state::waiting, detail::cell_state::refused, static_cast<std::uint64_t>(why));
+    return cell.cell->answer(cell.ticket, detail::cell_state::waiting, detail::cell_state::refused,
+                             static_cast<std::uint64_t>(why));
   }
 };
 

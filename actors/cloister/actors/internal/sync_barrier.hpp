@@ -14,7 +14,9 @@ namespace cloister::internal {
 class sync_barrier final : public sync_object {
  public:
   explicit sync_barrier(small_object where)
-      : sync_object(std::move(where)), parties_(head().options & ~barrier_has_action), has_action_((head().options & barrier_has_action) != 0) {}
+      : sync_object(std::move(where)),
+        parties_(head().options & ~barrier_has_action),
+        has_action_((head().options & barrier_has_action) != 0) {}
 
   void asked(service::call& what) override;
   void dropped(const service_user& who) override { left(who, {}, "let go of it"); }
@@ -37,7 +39,7 @@ class sync_barrier final : public sync_object {
 
   std::deque<sync_waiter> arrived_;    // a: unused. The first `parties_` of them are this round
   std::optional<sync_waiter> acting_;  // one of those, which runs the action
-  std::set<std::uint32_t> took_part_;       // in the last round that ended well: incarnations
+  std::set<std::uint32_t> took_part_;  // in the last round that ended well: incarnations
   bool broken_ = false;
   std::uint32_t epoch_ = 0;
   last_trouble trouble_;

@@ -13,9 +13,7 @@ void sync_semaphore::asked(service::call& what) {
       if (queue_.empty()) first_since_ = world_.now;
       queue_.push_back({std::move(what.from), std::move(what.answer_in), what.a});
       break;
-    case sync_call::cancel:
-      std::erase_if(queue_, [&](const sync_waiter& w) { return w.is(what); });
-      break;
+    case sync_call::cancel: std::erase_if(queue_, [&](const sync_waiter& w) { return w.is(what); }); break;
     case sync_call::failed: forget_private(what.from.actor, false); break;
     case sync_call::give: {
       const auto has = without_entry_.find(what.from.actor);

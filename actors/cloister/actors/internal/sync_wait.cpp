@@ -96,8 +96,8 @@ detail::object_handle make_sync(const place&, detail::sync_kind kind, std::uint3
           detail::no_role};
 }
 
-result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* operation, sync_call want, std::uint64_t a, deadline until,
-                            bool heed_stop) {
+result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* operation, sync_call want, std::uint64_t a,
+                                     deadline until, bool heed_stop) {
   using detail::cell_state;
   auto* here = detail::membership::current();
   if (here == nullptr) return not_attached(object, operation);
@@ -120,19 +120,19 @@ result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* ope
   }
 }
 
-void withdraw(detail::attachment& object, const detail::waiting& w, std::uint64_t a) noexcept {
-  try {
-    if (auto* here = detail::membership::current()) here->tell(object.id(), static_cast<std::uint32_t>(sync_call::cancel), &w, a);
-  } catch (const std::exception&) {}  // the actor finds the cell cancelled when its turn comes
+answer ask_actor(const detail::attachment& object, sync_call what, std::uint64_t a) {
+  datagram reply;
+  return ask(detail::membership::require().control(), small_call{object.id(), static_cast<std::uint32_t>(what), 0, 0, a, 0}, {},
+             reply);
 }
 
 void leave_by_exception(detail::attachment& object) noexcept {
   if (std::uncaught_exceptions() > 0) hint(object, sync_call::failed);
 }
 
-void hint(detail::attachment& object, sync_call what, std::uint64_t a) noexcept {
+void hint(const detail::attachment& object, sync_call what, std::uint64_t a, const detail::waiting* w) noexcept {
   try {
-    if (auto* here = detail::membership::current()) here->tell(object.id(), static_cast<std::uint32_t>(what), nullptr, a);
+    if (auto* here = detail::membership::current()) here->tell(object.id(), static_cast<std::uint32_t>(what), w, a);
   } catch (const std::exception&) {}
 }
 

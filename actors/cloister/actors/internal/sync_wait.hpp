@@ -5,6 +5,7 @@
 #include <cloister/actors/internal/sync_words.hpp>
 #include <cloister/detail/membership.hpp>
 #include <cloister/error.hpp>
+#include <cloister/internal/control.hpp>
 
 #include <cstdint>
 #include <string>
@@ -32,13 +33,17 @@ detail::object_handle make_sync(const place& where, detail::sync_kind kind, std:
 
 /// Asks the actor for something (`want`), and sleeps until it is this thread's. Errors: timed_out, stopping, interrupted, what it says.
 /// A grant that comes with the deadline counts. Its value is what the actor says with it. `heed_stop` false: also when this process is asked to stop.
-result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* operation, sync_call want, std::uint64_t a, deadline until,
-                            bool heed_stop = true);
-/// The wait is CANCELLED; `a`: why, where the kind wants to know.
-void withdraw(detail::attachment& object, const detail::waiting& w, std::uint64_t a = 0) noexcept;
+result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* operation, sync_call want, std::uint64_t a,
+                                     deadline until, bool heed_stop = true);
+/// Asks the actor something that it answers at once. Throws `failure`.
+answer ask_actor(const detail::attachment& object, sync_call what, std::uint64_t a = 0);
 /// When the last handle here goes while an exception passes: the actor is told. For attachment::at_end.
 void leave_by_exception(detail::attachment& object) noexcept;
 /// Something that the actor finds out by itself, if later, should it not arrive.
-void hint(detail::attachment& object, sync_call what, std::uint64_t a = 0) noexcept;
+void hint(const detail::attachment& object, sync_call what, std::uint64_t a = 0, const detail::waiting* w = nullptr) noexcept;
+/// The wait is CANCELLED; `a`: why, where the kind wants to know. The actor finds that out when its turn comes, too.
+inline void withdraw(const detail::attachment& object, const detail::waiting& w, std::uint64_t a = 0) noexcept {
+  hint(object, sync_call::cancel, a, &w);
+}
 
 }  // namespace cloister::internal

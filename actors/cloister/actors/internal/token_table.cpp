@@ -40,8 +40,7 @@ bool token_table::settle(token_word w) const noexcept {
     case token_op::bring_back: return apply(w, n, none);
     // The entry keeps its tokens until entry 0 has them; it is read after entry 0.
     case token_op::leave:
-      return apply(w, 0,
-                   [&](token_entry e) { return token_entry::make(e.actor(), e.count() + entry(n).count(), 0); }) &&
+      return apply(w, 0, [&](token_entry e) { return token_entry::make(e.actor(), e.count() + entry(n).count(), 0); }) &&
              apply(w, n, none);
     default: return true;
   }
@@ -50,9 +49,8 @@ bool token_table::settle(token_word w) const noexcept {
 bool token_table::change(token_word w, unsigned value, token_op op, unsigned n, std::uint64_t flags) const noexcept {
   auto number = w.number() + 1;
   const auto taken = [&] {
-    return op != token_op::grow &&
-           (((number ^ entry(n).number()) & token_entry::number_mask) == 0 ||
-            (op == token_op::leave && ((number ^ entry(0).number()) & token_entry::number_mask) == 0));
+    return op != token_op::grow && (((number ^ entry(n).number()) & token_entry::number_mask) == 0 ||
+                                    (op == token_op::leave && ((number ^ entry(0).number()) & token_entry::number_mask) == 0));
   };
   while (taken()) ++number;
   const auto next = token_word::make(value, flags, op, n, number);
@@ -85,7 +83,8 @@ unsigned token_table::claim(std::uint16_t actor) const noexcept {
 
 void token_table::abandon(unsigned n) const noexcept {
   auto e = entry(n);
-  if (e.count() == 0) in_.entry[n].compare_exchange_strong(e.raw, token_entry::make(0, 0, e.number()).raw, std::memory_order_seq_cst);
+  if (e.count() == 0)
+    in_.entry[n].compare_exchange_strong(e.raw, token_entry::make(0, 0, e.number()).raw, std::memory_order_seq_cst);
 }
 
 void token_table::clear(unsigned n, bool tokens_stay) const noexcept {
