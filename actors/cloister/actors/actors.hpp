@@ -6,6 +6,7 @@
 
 #include <cloister/actors/barrier.hpp>
 #include <cloister/actors/condition.hpp>
+#include <cloister/actors/deadlock.hpp>
 #include <cloister/actors/event.hpp>
 #include <cloister/actors/mutex.hpp>
 #include <cloister/actors/semaphore.hpp>

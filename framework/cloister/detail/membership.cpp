@@ -207,8 +207,8 @@ cell_pool::held membership::take_cell() {
   });
 }
 
-void membership::tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a, std::uint64_t b) {
-  small_call call{object, what, 0, 0, a, b};
+void membership::tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a) {
+  small_call call{object, what, 0, 0, a};
   if (answer_to != nullptr) {
     call.cell = answer_to->cell() + 1;
     call.ticket = answer_to->ticket();

@@ -105,7 +105,7 @@ class membership {
   cell_pool& cells() noexcept { return *cells_; }
   /// Tells the actor behind an object: `what`, `a` and `b` are between it and the kind of object; with a cell, if it is to answer there.
   /// Blocks only while the socket to the hub is full. Throws `failure`.
-  void tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a = 0, std::uint64_t b = 0);
+  void tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a = 0);
 
   /// A role's first use here, or its last; role 0: the attachment is gone.
   void begin_use(object_ref ref) noexcept;

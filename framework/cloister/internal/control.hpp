@@ -12,6 +12,7 @@
 #include <cloister/detail/start_block.hpp>
 #include <cloister/error.hpp>
 #include <cloister/fd.hpp>
+#include <cloister/internal/datagram.hpp>
 #include <cloister/internal/supervision.hpp>
 #include <cloister/wire.hpp>
 
@@ -21,16 +22,12 @@
 #include <variant>
 #include <vector>
 
-#include <sys/types.h>
-
 namespace cloister::internal {
 
 using detail::object_ref;
 
-/// The largest datagram on any control socket; larger arguments of a process travel in a memfd.
-inline constexpr std::size_t max_datagram = 64 * 1024;
+/// Larger arguments of a process travel in a memfd.
 inline constexpr std::size_t max_inline_arguments = 16 * 1024;
-inline constexpr std::size_t max_descriptors = 250;  // SCM_MAX_FD is 253
 
 // Requests. `answer` says that descriptor 0 is the end of a socketpair on which the hub answers.
 
@@ -56,7 +53,12 @@ struct small_call {
   std::uint64_t object = 0;
   std::uint32_t what = 0;
   std::uint32_t cell = 0, ticket = 0;
-  std::uint64_t a = 0, b = 0;
+  std::uint64_t a = 0;
+};
+/// What that service reports is put into that queue.
+struct subscribe_service {
+  std::string service;
+  object_ref queue;
 };
 /// One more, or one less, hold on an object (role 0), or use of it in a role.
 struct add_role {
@@ -239,7 +241,7 @@ using request =
                  watch_process, monitor_process, end_monitor, link_processes, pin_handles, place_pins, cancel_pins, redeem_pin,
                  get_bell, last_words, shut_down, synchronise, make_supervisor, declare_child, begin_supervisor, call_supervisor,
                  subscribe_reports, say_ready, show_progress, introduce, get_lane, find_actor, stop_actor, monitor_actor,
-                 bury_letter, subscribe_dead_letters, create_small, lend_cells, small_call>;
+                 bury_letter, subscribe_dead_letters, create_small, lend_cells, small_call, subscribe_service>;
 
 // Answers.
 struct done {};
@@ -292,34 +294,8 @@ struct launcher_report {
   std::int32_t value;  // failed: errno; ended: wait status
 };
 
-// Datagrams with descriptors.
-
-struct datagram {
-  std::vector<std::byte> bytes;
-  std::vector<owned_fd> fds;
-  pid_t pid = 0;           // of the sending process, by the kernel's word, if the socket passes credentials
-  bool truncated = false;  // descriptors were lost: the table of this process is full
-};
-enum class receive_status { received, empty, ended };
-
-/// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws `failure{no_descriptors}`.
-/// `what` begins the error's text.
-std::pair<owned_fd, owned_fd> socket_pair(const std::string& what = "", bool credentials = false);
-/// Sends one datagram. False if the peer is gone, or the socket is full and this call does not block or this process was asked to stop a
-/// second ago: errno says which. Never raises SIGPIPE.
-bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept;
 /// Sends a request to the hub. Throws `failure`, whose text `what` begins: too_large, no_descriptors, no_memory, not_attached, stopping.
 void send_request(const owned_fd& control, const request& message, std::span<const int> fds = {}, const std::string& what = "");
-/// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking. `peek`: leaves it there.
-receive_status receive_datagram(int fd, datagram& into, bool peek = false);
-/// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then hangs up:
-/// `empty`, and the hub's send fails, now or later.
-receive_status await_datagram(int fd, datagram& into);
-
-/// A file without a name, for what is longer than a datagram. Errors: no_descriptors, no_memory.
-result<owned_fd> make_file(const char* name, std::span<const std::byte> content);
-/// All of it. Throws `failure{broken}`: "`what` cannot be read".
-std::string read_file(const owned_fd& file, const std::string& what);
 /// Sends an answer of any size; does not block. False if nobody waits for it, or there is no memory for it.
 bool send_answer(const owned_fd& to, const answer& what);
 /// Sends a request that wants an answer, and waits for it; `reply` has the descriptors that came with it. The first process's hub always

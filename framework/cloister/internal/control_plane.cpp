@@ -427,9 +427,10 @@ void control_plane::call(std::uint64_t root, std::vector<child_name> path, super
 
 void control_plane::abandon(std::uint64_t root) { state_->send(root, supervision_event(abandoned{})); }
 
-void control_plane::tell(const service_entry& which, const living_actors& living, std::function<void(service&)> what) {
+void control_plane::tell(const service_entry& which, const std::function<service_host()>& host_of_it,
+                         std::function<void(service&)> what) {
   auto& actor = state_->services[&which];
-  if (!actor) actor = caf_bridge::spawn<service_actor>(state_->system, which.make(living));
+  if (!actor) actor = caf_bridge::spawn<service_actor>(state_->system, which.make(host_of_it()));
   caf_bridge::send(actor, note{std::make_shared<service_actor::work>(std::move(what))});
 }
 

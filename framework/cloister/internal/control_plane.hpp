@@ -58,9 +58,8 @@ class control_plane {
   void abandon(std::uint64_t root);
   /// No note to it after this one arrives.
   void forget(std::uint64_t root);
-  /// Has a service do something, after everything that it was told before; it is made now if this is the first. What it then sees of
-  /// `living` is always up to date.
-  void tell(const service_entry& which, const living_actors& living, std::function<void(service&)> what);
+  /// Has a service do something, after everything that it was told before; it is made now if this is the first.
+  void tell(const service_entry& which, const std::function<service_host()>& host_of_it, std::function<void(service&)> what);
   /// No supervisor is left.
   bool idle() const;
 

@@ -380,14 +380,14 @@ void hub::act(member& from, request& what, datagram& d) {
     void operator()(bury_letter& r) { h.bury(from, r); }
     void operator()(subscribe_dead_letters& r) {
       if (!h.objects_.holds(by, r.queue.object)) return;
-      h.forget_gone(h.dead_letters_, r.queue.object);
-      h.dead_letters_.push_back({r.queue.object});
+      h.subscribe(h.dead_letters_, r.queue.object);
     }
     void operator()(show_progress&) { h.has_progressed(from); }
     void operator()(subscribe_reports& r) { h.subscribe(from, r); }
     void operator()(create_small& r) { h.create_small_object(from, r); }
     void operator()(lend_cells& r) { h.lend(from, r, std::move(need(d, 0))); }
     void operator()(small_call& r) { h.call_small(from, r, d); }
+    void operator()(subscribe_service& r) { h.watch_service(from, r); }
     void operator()(make_supervisor& r) { h.make(from, r, std::move(need(d, 0))); }
     void operator()(declare_child& r) { h.declare(from, r, d); }
     void operator()(begin_supervisor& r) { h.begin(from, r); }

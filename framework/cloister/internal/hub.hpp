@@ -195,7 +195,7 @@ class hub final : private control_plane::host, private registry::host {
   result<child_spec> spec_from(member& from, supervised& s, child_declaration& child, std::vector<owned_fd> fds, bool truncated);
   static result<std::vector<child_spec>> take_declared(supervised& s, std::uint64_t call);
   void subscribe(member& from, subscribe_reports& what);
-  void forget_gone(std::vector<subscriber>& all, std::uint64_t queue);
+  void subscribe(std::vector<subscriber>& all, std::uint64_t queue);
   void start_from(const recipe& r, std::uint64_t root, const std::shared_ptr<start_listener>& ear);
   void declare(member& from, declare_child& what, datagram& d);
   void begin(member& from, begin_supervisor& what);
@@ -227,6 +227,7 @@ class hub final : private control_plane::host, private registry::host {
   void tell_service(const service_entry& which, std::function<void(service&)> what);
   void create_small_object(const member& from, const create_small& what);
   void lend(member& from, const lend_cells& what, owned_fd block);
+  void watch_service(const member& from, const subscribe_service& what);
   void call_small(member& from, const small_call& what, datagram& d);
   void small_removed(const service_entry& behind, std::uint64_t object) override;
   void small_left(const service_entry& behind, std::uint64_t object, std::uint32_t who, bool died) override;
@@ -271,6 +272,7 @@ class hub final : private control_plane::host, private registry::host {
   registry objects_;
   std::map<std::uint64_t, supervised> supervisors_;
   std::vector<subscriber> dead_letters_;
+  std::map<const service_entry*, std::vector<subscriber>> watchers_;
   std::unique_ptr<control_plane> plane_;  // once there is a supervisor
   bool adopts_ = false;                   // the first process may have children that the launcher does not reap
   bool adopted_left_ = false;             // and has some that are no members

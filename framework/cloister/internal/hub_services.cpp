@@ -12,7 +12,20 @@ namespace cloister::internal {
 service_user hub::user_of(const member& m) { return {{m.identity.incarnation, m.pid, m.name}, m.identity.actor}; }
 
 void hub::tell_service(const service_entry& which, std::function<void(service&)> what) {
-  plane().tell(which, living_, std::move(what));
+  const auto host = [&] {
+    return service_host{living_, [this, &which](std::vector<std::byte> report) {
+                          post([&which, report = std::move(report)](hub& h) {
+                            h.publish(h.watchers_[&which], [&](std::uint64_t) { return report; });
+                          });
+                        }};
+  };
+  plane().tell(which, host, std::move(what));
+}
+
+void hub::watch_service(const member& from, const subscribe_service& what) {
+  const auto* which = service_entry::find(what.service);
+  if (which == nullptr || !objects_.holds(from.identity.incarnation, what.queue.object)) return;
+  subscribe(watchers_[which], what.queue.object);
 }
 
 void hub::create_small_object(const member& from, const create_small& what) {
@@ -33,7 +46,7 @@ void hub::lend(member& from, const lend_cells& what, owned_fd block) {
 }
 
 void hub::call_small(member& from, const small_call& what, datagram& d) {
-  service::call call{user_of(from), what.object, what.what, {}, {}, what.a, what.b};
+  service::call call{user_of(from), what.object, what.what, {}, {}, what.a};
   if (what.cell != 0) {
     const auto n = what.cell - 1;
     if (n / detail::cell_block::cells >= from.cells.size()) throw failure(errc::undecodable, "a cell that was not lent");

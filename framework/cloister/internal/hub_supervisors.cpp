@@ -216,8 +216,7 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
 void hub::subscribe(member& from, subscribe_reports& what) {
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr || !objects_.holds(from.identity.incarnation, what.queue.object)) return;
-  forget_gone(s->subscribers, what.queue.object);
-  s->subscribers.push_back({what.queue.object});
+  subscribe(s->subscribers, what.queue.object);
 }
 
 void hub::abandon_supervisors(std::uint32_t owner) {
@@ -283,9 +282,10 @@ void hub::report(std::uint64_t root, supervision_report what) {
   });
 }
 
-// And whoever is there already: it is not told twice.
-void hub::forget_gone(std::vector<subscriber>& all, std::uint64_t queue) {
+// Whoever is there already is not told twice; those whose queue is gone go.
+void hub::subscribe(std::vector<subscriber>& all, std::uint64_t queue) {
   std::erase_if(all, [&](const subscriber& s) { return s.queue == queue || !objects_.exists(s.queue); });
+  all.push_back({queue});
 }
 
 // Whoever has closed its queue, or has none any more, is forgotten.

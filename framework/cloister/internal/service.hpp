@@ -15,10 +15,14 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace cloister::internal {
 
@@ -31,6 +35,13 @@ class living_actors {
 
  private:
   std::array<std::atomic<std::uint64_t>, 1024> words_{};
+};
+
+/// What a service has of the node that it runs in. As long as that.
+struct service_host {
+  const living_actors& living;
+  /// Puts something encoded into the queues of those who watch this service.
+  std::function<void(std::vector<std::byte>)> report;
 };
 
 struct small_object {
@@ -63,7 +74,7 @@ class service {
     std::uint32_t what = 0;
     lent_cell answer_in;  // if the cell is not null
     owned_fd answer_to;   // if not empty: gets one encoded `answer` (control.hpp)
-    std::uint64_t a = 0, b = 0;
+    std::uint64_t a = 0;
   };
   virtual void asked(call what) = 0;
   /// It lives, and holds that object no more.
@@ -77,7 +88,7 @@ class service {
 /// The services that this program has: each source that defines one has one of these with static lifetime.
 class service_entry {
  public:
-  using maker = std::unique_ptr<service> (*)(const living_actors& living);
+  using maker = std::unique_ptr<service> (*)(service_host host);
   service_entry(const char* name, maker how) noexcept : name_(name), make_(how), next_(first_) { first_ = this; }
   service_entry(const service_entry&) = delete;
   service_entry& operator=(const service_entry&) = delete;
@@ -88,7 +99,7 @@ class service_entry {
     while (e != nullptr && e->name_ != name) e = e->next_;
     return e;
   }
-  std::unique_ptr<service> make(const living_actors& living) const { return make_(living); }
+  std::unique_ptr<service> make(service_host host) const { return make_(std::move(host)); }
 
  private:
   const std::string_view name_;

@@ -15,8 +15,8 @@ namespace cloister::internal {
 namespace {
 
 constexpr char service_name[] = "cloister.sync";
-const service_entry entry(service_name, [](const living_actors& living) -> std::unique_ptr<service> {
-  return std::make_unique<sync_actor>(living);
+const service_entry entry(service_name, [](service_host host) -> std::unique_ptr<service> {
+  return std::make_unique<sync_actor>(std::move(host));
 });
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 namespace cloister::internal {
 
@@ -51,7 +52,7 @@ class sync_lock;
 
 /// What the objects see of the whole.
 struct sync_world {
-  const living_actors& living;
+  service_host host;
   /// Threads that wait for a lock without deadline: actor:16 | thread:16.
   std::unordered_map<std::uint32_t, sync_lock*> stuck{};
   std::int64_t now = 0;
@@ -87,7 +88,7 @@ class sync_object {
 
 class sync_actor final : public service {
  public:
-  explicit sync_actor(const living_actors& living) : world_{living} {}
+  explicit sync_actor(service_host host) : world_{std::move(host)} {}
 
   void created(const small_object& what) override;
   void removed(std::uint64_t object) override;

@@ -3,6 +3,7 @@
 // its word; everything else is decided by one CAS on a word that says all.
 #include <cloister/actors/internal/sync_lock.hpp>
 
+#include <cloister/actors/deadlock.hpp>
 #include <cloister/log.hpp>
 
 #include <algorithm>
@@ -66,8 +67,7 @@ void sync_lock::enqueue(sync_waiter w) {
 // Whether `w`, which would close a circle, was refused. Where this mutex says nothing of errors, another waiter in the circle may wait for
 // one that does: that one is refused. Owners that wait themselves keep what they have: a circle of them is one for good.
 bool sync_lock::breaks_a_circle(const sync_waiter& w) {
-  std::string text =
-      "process '" + w.who.process.name + "' (pid " + std::to_string(w.who.process.pid) + ") waits for mutex '" + name() + "'";
+  deadlock found{{{w.who.process, name()}}};
   auto* lock = this;
   sync_lock* may_refuse = nullptr;
   std::uint32_t whom = 0;
@@ -75,18 +75,20 @@ bool sync_lock::breaks_a_circle(const sync_waiter& w) {
     const lock_word word{lock->word().load(std::memory_order_relaxed)};
     const auto owner = key_of(word.owner(), word.thread());
     if (owner == key_of(w)) {
-      detail::log(log_level::error, "deadlock: " + text + ", which the first of them has");
-      if ((head().options & deadlock_is_an_error) != 0) return w.refuse(errc::deadlock);
-      if (may_refuse != nullptr) may_refuse->refuse_one(whom);
-      return false;
+      const bool refused_it = (head().options & deadlock_is_an_error) != 0;
+      // What it says stands before whoever is refused asks.
+      (refused_it || may_refuse == nullptr ? this : may_refuse)->trouble_.what = found.text();
+      found.broken = refused_it ? w.refuse(errc::deadlock) : may_refuse != nullptr && may_refuse->refuse_one(whom);
+      detail::log(log_level::error, "deadlock: " + found.text());
+      world_.host.report(encode(found));
+      return refused_it;
     }
     const auto next = world_.stuck.find(owner);
     if (next == world_.stuck.end()) return false;
     lock = next->second;
     const auto waits = lock->find_waiter(owner);
     if (waits == lock->queue_.end() || waits->state() != detail::cell_state::waiting) return false;
-    text += ", owned by process '" + waits->who.process.name + "' (pid " + std::to_string(waits->who.process.pid) +
-            "), which waits for mutex '" + lock->name() + "'";
+    found.circle.push_back({waits->who.process, lock->name()});
     if ((lock->head().options & deadlock_is_an_error) == 0) continue;
     may_refuse = lock;
     whom = owner;
@@ -98,11 +100,12 @@ std::deque<sync_waiter>::iterator sync_lock::find_waiter(std::uint32_t key) {
   return std::find_if(queue_.begin(), queue_.end(), [&](const sync_waiter& w) { return key_of(w) == key; });
 }
 
-void sync_lock::refuse_one(std::uint32_t key) {
+bool sync_lock::refuse_one(std::uint32_t key) {
   const auto found = find_waiter(key);
-  found->refuse(errc::deadlock);
+  const bool told = found->refuse(errc::deadlock);
   forget(*found);
   queue_.erase(found);
+  return told;
 }
 
 void sync_lock::died(const service_user& who, const exit_status& exit) {
@@ -116,7 +119,8 @@ void sync_lock::died(const service_user& who, const exit_status& exit) {
     const bool entered = last_grant_.who.actor != who.actor || last_grant_.cell.cell == nullptr ||
                          last_grant_.state() != detail::cell_state::granted;
     if (entered) {
-      trouble_ = {who.process, exit};
+      trouble_.who = who.process;
+      trouble_.exit = exit;
       body<lock_body>().let_go_by.store(0);
     }
     serve(who.actor);
@@ -142,7 +146,7 @@ void sync_lock::serve(std::uint16_t dead) {
     const bool is_undone = undone != 0 && key_of(owner, w.thread()) == undone;
     const bool is_dead = dead != 0 && owner == dead;
     const bool vacant = owner == 0 || is_undone || is_dead;
-    if (!vacant && !world_.living.contains(owner)) {
+    if (!vacant && !world_.host.living.contains(owner)) {
       // No process of this node has that name: somebody writes where it should not.
       for (const auto& waiter : queue_) {
         waiter.refuse(errc::broken);

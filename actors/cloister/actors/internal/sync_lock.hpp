@@ -26,13 +26,13 @@ class sync_lock final : public sync_object {
   void pop();
   bool breaks_a_circle(const sync_waiter& w);
   std::deque<sync_waiter>::iterator find_waiter(std::uint32_t key);
-  void refuse_one(std::uint32_t key);
+  bool refuse_one(std::uint32_t key);
 
   sync_world& world_;
   std::deque<sync_waiter> queue_;  // a: thread | waits_for_ever
   std::int64_t first_since_ = 0;   // when the first of the queue became that
   sync_waiter last_grant_;
-  last_trouble trouble_;
+  last_trouble trouble_;  // who died with it; and the text of the last circle
 };
 
 }  // namespace cloister::internal

@@ -50,13 +50,20 @@ const char* title_of(std::uint32_t kind) noexcept {
   return "object";
 }
 
+// Would be closed, were its waiter not refused.
+std::string circle_that(const detail::attachment& object) {
+  try {
+    return std::get<last_trouble>(ask_actor(object, sync_call::trouble)).what;
+  } catch (const failure&) {  // asked to stop, or no descriptor left
+    return "a circle of processes would wait for each other; the node's log names them";
+  }
+}
+
 }  // namespace
 
 error refusal(const detail::attachment& object, const char* operation, std::uint64_t value) {
   switch (static_cast<errc>(value)) {
-    case errc::deadlock:
-      return sync_error(object, operation, errc::deadlock,
-                        "a circle of processes would wait for each other; the node's log names them");
+    case errc::deadlock: return sync_error(object, operation, errc::deadlock, circle_that(object));
     case errc::gone: return sync_error(object, operation, errc::gone, "it no longer exists: its place is gone");
     default: return sync_error(object, operation, errc::broken, "its memory holds what no process of this node can have written");
   }
@@ -122,7 +129,7 @@ result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* ope
 
 answer ask_actor(const detail::attachment& object, sync_call what, std::uint64_t a) {
   datagram reply;
-  return ask(detail::membership::require().control(), small_call{object.id(), static_cast<std::uint32_t>(what), 0, 0, a, 0}, {},
+  return ask(detail::membership::require().control(), small_call{object.id(), static_cast<std::uint32_t>(what), 0, 0, a}, {},
              reply);
 }
 

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Synchronisation at each single step: what others see of a process that is killed, or stopped, there.
+#include "process_support.hpp"
+
+#include <cloister/actors/actors.hpp>
+
+#include <csignal>
+
+using namespace cloister;
+using namespace support;
+
+namespace {
+
+struct at {
+  std::string operation;
+  unsigned step = 1;
+  bool kill = true;
+  void arm() const { inject_fault({operation, step, kill ? fault_action::kill : fault_action::stop, 0}); }
+};
+
+// Each step of those operations, killed and stopped.
+std::vector<at> steps_of(std::initializer_list<const char*> operations) {
+  std::vector<at> all;
+  for (const auto* operation : operations)
+    for (unsigned step = 1; step <= fault_steps(operation); ++step)
+      for (const bool kill : {true, false}) all.push_back({operation, step, kill});
+  return all;
+}
+
+#define EACH_STEP(here_it_ends, ...)                                       \
+  const auto here_it_ends = GENERATE(from_range(steps_of({__VA_ARGS__}))); \
+  INFO(here_it_ends.operation << " " << here_it_ends.step << (here_it_ends.kill ? " killed" : " stopped"))
+
+// It has got there.
+void require_at_end(const process& p, const at& end) {
+  REQUIRE(harness::eventually([&] { return harness::process_state(p.pid()) == (end.kill ? 0 : 'T'); }, 20s));
+}
+
+void require_asleep(const process& p) {
+  REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }, 20s));
+}
+
+// A step within a loop may come again.
+void go_on(const process& p) {
+  REQUIRE(harness::eventually(
+      [&] {
+        ::kill(p.pid(), SIGCONT);
+        return p.join(1ms).has_value();
+      },
+      20s));
+  CHECK(p.join().success());
+}
+
+void use(mutex m, at end) {
+  end.arm();
+  const std::scoped_lock g(m);
+}
+void use(semaphore s, at end) {
+  end.arm();
+  const std::scoped_lock g(s);
+}
+void wait_for_lock(mutex m, sink<bool> out) {
+  m.lock();
+  out.put(m.owner_died().has_value());
+  m.recovered();
+  m.unlock();
+}
+void wait_for_token(semaphore s, sink<bool> out) {
+  s.acquire();
+  out.put(true);
+  s.release();
+}
+
+}  // namespace
+
+TEST_CASE("a mutex's user is killed or stopped at a step: whoever waits gets the lock, and is told if the other had it") {
+  EACH_STEP(end, "lock", "unlock");
+  const bool handed_over = GENERATE(false, true);  // by the actor, to who waited
+  INFO("handed over: " << handed_over);
+  const mutex m{here()};
+  const queue<bool> out{here()};
+  const bool waits = handed_over && !(end.operation == "lock" && end.step == 1);
+  if (waits) m.lock();
+  const process victim{here(), static_cast<void (*)(mutex, at)>(use), m, end};
+  if (waits) require_asleep(victim);
+  else require_at_end(victim, end);
+  const process waiter{here(), wait_for_lock, m, out};
+  if (waits) {
+    require_asleep(waiter);
+    m.unlock();
+    require_at_end(victim, end);
+  }
+  const bool had_it = (end.operation == "lock") == (end.step == 2);
+  if (!end.kill) {
+    if (had_it) CHECK(m.lock(20ms) == errc::timed_out);
+    else CHECK_FALSE(out.get(20s).value());
+    go_on(victim);
+  }
+  if (end.kill || had_it) CHECK(out.get(20s).value() == (end.kill && had_it));
+  REQUIRE(m.lock(20s));
+  CHECK_FALSE(m.owner_died());
+  m.unlock();
+}
+
+TEST_CASE("a semaphore's user is killed or stopped at a step: its token comes back, once, and whoever waits gets it") {
+  EACH_STEP(end, "acquire", "release");
+  const bool somebody_waits = GENERATE(false, true);
+  INFO("somebody waits: " << somebody_waits);
+  const semaphore s{here(), 1};
+  const queue<bool> out{here()};
+  const process victim{here(), static_cast<void (*)(semaphore, at)>(use), s, end};
+  std::optional<process> waiter;
+  const bool had_it = (end.operation == "acquire") == (end.step == 2);
+  require_at_end(victim, end);
+  if (somebody_waits) waiter.emplace(here(), wait_for_token, s, out);
+  if (!end.kill) {
+    if (had_it) CHECK(s.acquire(20ms) == errc::timed_out);
+    else if (waiter) CHECK(out.get(20s));
+    go_on(victim);
+  }
+  if (waiter && (end.kill || had_it)) CHECK(out.get(20s));
+  if (waiter) CHECK(waiter->join(20s).value().success());
+  REQUIRE(s.acquire(20s));
+  CHECK_FALSE(s.try_acquire());
+  s.release();
+  CHECK(s.value() == 1);
+}
+
+TEST_CASE("a token that is given back by one who stops before it says so is taken by who waited for it") {
+  const semaphore s{here(), 0};
+  const queue<bool> out{here()};
+  const process waiter{here(), wait_for_token, s, out};
+  require_asleep(waiter);
+  const process victim{here(),
+                       [](semaphore it) {
+                         inject_fault({"release", 2, fault_action::stop, 0});
+                         it.release();
+                       },
+                       s};
+  CHECK(out.get(20s));
+  require_at_end(victim, {"release", 2, false});
+  go_on(victim);
+}
+
+TEST_CASE("a condition's waiter is killed or stopped at a step: the others are notified, and the mutex is nobody's") {
+  EACH_STEP(end, "wait_notified");
+  const mutex m{here()};
+  const condition c{here(), m};
+  const queue<int> up{here()}, out{here()};
+  const process victim{here(),
+                       [](condition it, sink<int> ready, at when) {
+                         when.arm();
+                         const std::scoped_lock g(it);
+                         ready.put(1);
+                         it.wait();
+                       },
+                       c, up, end};
+  REQUIRE(up.get(20s));
+  const bool waits_first = end.step == 3;  // it gets there when it is notified
+  if (!waits_first) require_at_end(victim, end);
+  if (!end.kill && end.step == 1) {
+    CHECK(m.lock(20ms) == errc::timed_out);  // it has it
+    victim.kill();
+  }
+  process other{here(),
+                [](condition it, sink<int> ready, sink<int> say) {
+                  const std::scoped_lock g(it);
+                  ready.put(1);
+                  it.wait();
+                  say.put(1);
+                },
+                c, up, out};
+  REQUIRE(up.get(20s));
+  { const std::scoped_lock g(c); }  // only registered it gives that up
+  if (waits_first) {
+    c.notify();
+    require_at_end(victim, end);
+    if (end.kill) CHECK(out.get(20s));  // in its place
+  }
+  if (out.empty()) c.notify_all();
+  CHECK(other.join(20s).value().success());
+  REQUIRE(m.lock(20s));
+  CHECK(m.owner_died().has_value() == (end.step == 1));
+  m.unlock();
+  victim.kill();
+}
+
+TEST_CASE("a party is killed or stopped at a step: the barrier breaks for the others, at once or when they will wait no more") {
+  EACH_STEP(end, "meet");
+  struct nothing {
+    void operator()() const {}
+  };
+  const barrier b{here(), 2, nothing{}};
+  const queue<std::string> out{here()};
+  const auto meet = [](barrier it, sink<std::string> say, int milliseconds) {
+    const auto got = it.wait(std::chrono::milliseconds(milliseconds));
+    say.put(got ? "passed" : std::string(to_string(got.error().code())));
+  };
+  const auto victim_meets = [](barrier it, at when) {
+    when.arm();
+    static_cast<void>(it.wait(20s));
+  };
+  std::optional<process> other;
+  const auto let_other_come = [&] { other.emplace(here(), meet, b, out, end.kill ? 20'000 : 300); };
+  const bool comes_last = end.step > 1;  // so that it is the one to act
+  if (comes_last) {
+    let_other_come();
+    REQUIRE(harness::eventually([&] { return b.n_waiting() == 1; }, 20s));
+  }
+  const process victim{here(), victim_meets, b, end};
+  require_at_end(victim, end);
+  if (!comes_last) let_other_come();
+  if (end.kill || comes_last) {
+    CHECK(out.get(20s).value() == (end.kill ? "barrier_broken" : "timed_out"));
+    CHECK(harness::eventually([&] { return b.broken(); }, 20s));
+  } else {
+    // It had arrived, and was stopped after that: nothing is missing.
+    CHECK(out.get(20s).value() == "passed");
+  }
+  victim.kill();
+}
+
+TEST_CASE("an event's setter is killed or stopped at a step: set or not, nobody sleeps through it") {
+  EACH_STEP(end, "set");
+  const event e{here()};
+  const queue<int> out{here()};
+  const process waiter{here(), [](event it, sink<int> say) { it.wait(), say.put(1); }, e, out};
+  require_asleep(waiter);
+  const process setter{here(),
+                       [](event it, at when) {
+                         when.arm();
+                         it.set();
+                       },
+                       e, end};
+  require_at_end(setter, end);
+  if (end.step == 1) {
+    CHECK_FALSE(e.is_set());
+    e.set();
+  }
+  CHECK(out.get(20s));
+  setter.kill();
+}
