@@ -2,11 +2,16 @@
 // Mutexes: what they promise while everybody lives, and when the owner or a waiter does not.
 #include "process_support.hpp"
 
+#include <cloister/actors/deadlock.hpp>
 #include <cloister/actors/mutex.hpp>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <mutex>
 #include <thread>
+
+#include <unistd.h>
 
 using namespace cloister;
 using namespace support;
@@ -227,30 +232,89 @@ TEST_CASE("a process that is asked to stop leaves the queue; its lock() says sto
   m.unlock();
 }
 
-TEST_CASE("waiting for oneself is an error, a circle of others is one where the mutex says so") {
-  const mutex a{here(), {.name = "a"}}, b{here(), {.name = "b", .on_deadlock = on_deadlock::error}};
+TEST_CASE("waiting for oneself is an error, a circle of others is one where the mutex says so; who watches is told who is in it") {
+  const bool other_may_refuse = GENERATE(false, true);  // it is not this process's wait that is refused
+  constexpr auto error = on_deadlock::error, wait = on_deadlock::wait;
+  const mutex a{here(), {.name = "a", .on_deadlock = other_may_refuse ? error : wait}};
+  const mutex b{here(), {.name = "b", .on_deadlock = other_may_refuse ? wait : error}};
+  const queue<deadlock> watched{here()};
+  watch_deadlocks(watched);
   a.lock();
   try {
     a.lock();
     FAIL("locked twice");
   } catch (const failure& f) { CHECK(f.code() == errc::deadlock); }
   const queue<int> up{here()};
+  const queue<std::string> out{here()};
   process p{here(),
-            [](mutex first, mutex second, sink<int> ready) {
+            {.name = "other"},
+            [](mutex first, mutex second, sink<int> ready, sink<std::string> say) {
               const std::scoped_lock g(second);
               ready.put(1);
-              first.lock();  // for ever, until the other one gives way
-              first.unlock();
+              try {
+                first.lock();  // for ever, until one gives way
+                first.unlock();
+              } catch (const failure& f) { say.put(f.what()); }
             },
-            a, b, up};
+            a,
+            b,
+            up,
+            out};
   up.get();
-  // Whoever comes second closes the circle. This one waits for the mutex that says error, so it is the one that hears of it.
+  REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }, 20s));
+  // This one closes the circle.
+  const std::string circle = "waits for mutex 'b', owned by process 'other' (pid " + std::to_string(p.pid()) +
+                             "), which waits for mutex 'a', which the first of them has";
   try {
     b.lock();
-    FAIL("locked what the other one has");
-  } catch (const failure& f) { CHECK(f.code() == errc::deadlock); }
+    CHECK(other_may_refuse);
+    CHECK(out.get(20s).value().find(circle) != std::string::npos);
+    b.unlock();
+  } catch (const failure& f) {
+    CHECK_FALSE(other_may_refuse);
+    CHECK(f.code() == errc::deadlock);
+    CHECK(std::string(f.what()).find(circle) != std::string::npos);
+  }
+  const auto seen = watched.get(20s).value();
+  CHECK(seen.broken);
+  REQUIRE(seen.circle.size() == 2);
+  CHECK(seen.circle[0].process.pid == ::getpid());
+  CHECK(seen.circle[0].waits_for == "b");
+  CHECK(seen.circle[1].process.pid == p.pid());
+  CHECK(seen.circle[1].waits_for == "a");
+  CHECK(seen.text().find(circle) != std::string::npos);
   a.unlock();
   CHECK(p.join(20s).value().success());
+}
+
+TEST_CASE("a circle of three in which no mutex gives way is reported, and lasts until one of them is killed") {
+  const std::array m{mutex{here()}, mutex{here()}, mutex{here()}};
+  const queue<deadlock> watched{here()};
+  watch_deadlocks(watched);
+  const queue<int> up{here()}, go{here()}, out{here()};
+  std::vector<process> crew;
+  for (std::size_t i = 0; i < 3; ++i)
+    crew.emplace_back(
+        here(),
+        [](mutex mine, mutex next, sink<int> ready, source<int> in, sink<int> done) {
+          const std::scoped_lock g(mine);
+          ready.put(1);
+          in.get();
+          const std::scoped_lock h(next);
+          done.put(1);
+        },
+        m[i], m[(i + 1) % 3], up, go, out);
+  for (int i = 0; i < 3; ++i) REQUIRE(up.get(20s));
+  for (int i = 0; i < 3; ++i) go.put(1);
+  const auto seen = watched.get(20s).value();
+  CHECK_FALSE(seen.broken);
+  REQUIRE(seen.circle.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(std::count_if(crew.begin(), crew.end(), [&](const process& p) { return p.pid() == seen.circle[i].process.pid; }) == 1);
+  CHECK(out.get(20ms) == errc::timed_out);
+  crew[1].kill();
+  CHECK(out.get(20s));
+  CHECK(out.get(20s));
 }
 
 TEST_CASE("handles of mutexes travel in messages, and an unused place is used again") {

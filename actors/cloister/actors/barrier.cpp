@@ -59,7 +59,7 @@ std::size_t barrier::wait() const {
 result<std::size_t> barrier::wait(deadline until) const {
   auto& it = object();
   auto* here = detail::membership::current();
-  if (here == nullptr) return not_attached(it, "wait");
+  if (!usable(it)) return unusable(it, "wait");
   const auto tell = [&](sync_call what, const detail::waiting& w, std::uint64_t a = 0) {
     here->tell(it.id(), static_cast<std::uint32_t>(what), &w, a);
   };
@@ -100,13 +100,13 @@ result<std::size_t> barrier::wait(deadline until) const {
 // Both are answered, so that whatever anybody does after them finds them done.
 void barrier::abort() const {
   auto& it = object();
-  if (detail::self_actor() == 0) throw failure(not_attached(it, "abort"));
+  if (!usable(it)) throw failure(unusable(it, "abort"));
   ask_actor(it, sync_call::abort);
 }
 
 void barrier::reset() const {
   auto& it = object();
-  if (detail::self_actor() == 0) throw failure(not_attached(it, "reset"));
+  if (!usable(it)) throw failure(unusable(it, "reset"));
   ask_actor(it, sync_call::reset, it.body<barrier_body>().epoch.fetch_add(1) + 1);
 }
 

@@ -24,7 +24,7 @@ result<void> condition::wait(deadline until) const {
   auto& it = object();
   auto& lock = mutex_.object();
   auto* here = detail::membership::current();
-  if (here == nullptr) return not_attached(it, "wait");
+  if (!usable(it)) return unusable(it, "wait");
   if (!mutex_.is_mine()) return sync_error(it, "wait", errc::not_owner, "this thread does not have its mutex");
   if (until.has_passed()) return sync_error(it, "wait", errc::timed_out, "timed out");
   try {
@@ -59,7 +59,7 @@ result<void> condition::wait(deadline until) const {
 void condition::notify(std::size_t waiters) const {
   auto& it = object();
   auto* here = detail::membership::current();
-  if (here == nullptr) throw failure(not_attached(it, "notify"));
+  if (!usable(it)) throw failure(unusable(it, "notify"));
   if (it.body<condition_body>().waiting.load(std::memory_order_seq_cst) == 0) return;
   here->tell(it.id(), static_cast<std::uint32_t>(sync_call::notify), nullptr, waiters);
 }

@@ -17,7 +17,7 @@ bool event::is_set() const { return event_word{object().body<event_body>().word.
 
 void event::set() const {
   auto& it = object();
-  if (detail::self_actor() == 0) throw failure(not_attached(it, "set"));
+  if (!usable(it)) throw failure(unusable(it, "set"));
   auto& body = it.body<event_body>();
   event_word w{body.word.load(std::memory_order_relaxed)};
   detail::fault_point("set", 1);
@@ -28,13 +28,13 @@ void event::set() const {
 
 void event::clear() const {
   auto& it = object();
-  if (detail::self_actor() == 0) throw failure(not_attached(it, "clear"));
+  if (!usable(it)) throw failure(unusable(it, "clear"));
   it.body<event_body>().word.fetch_and(~event_word::set_bit, std::memory_order_seq_cst);
 }
 
 result<void> event::wait(deadline until) const {
   auto& it = object();
-  if (detail::self_actor() == 0) return not_attached(it, "wait");
+  if (!usable(it)) return unusable(it, "wait");
   auto& body = it.body<event_body>();
   const event_word seen{body.word.load(std::memory_order_seq_cst)};
   const auto over = [&] {

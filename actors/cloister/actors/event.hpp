@@ -34,7 +34,7 @@ class [[nodiscard]] event : public detail::sync_handle {
   /// Wakes all who wait. Async-signal-safe; throws only where there is no object or no node.
   void set() const;
   void clear() const;
-  /// Until it is set. Throws `failure`: stopping, interrupted, not_attached.
+  /// Until it is set. Throws `failure`: stopping, interrupted, not_attached, gone.
   void wait() const { wait(deadline::never()).value(); }
   /// `timed_out`, or as above.
   result<void> wait(deadline until) const;

@@ -60,8 +60,8 @@ void let_go(attachment& object) noexcept {
 
 result<void> take(attachment& object, deadline until, bool heed_stop) {
   const auto me = this_thread();
-  if (me == 0) [[unlikely]]
-    return not_attached(object, "lock");
+  if (me == 0 || object.gone()) [[unlikely]]
+    return unusable(object, "lock");
   auto& [owner, depth] = object.own();
   if (owner.load(std::memory_order_relaxed) == me) [[unlikely]] {
     if (!is_recursive(object))
@@ -90,7 +90,7 @@ result<void> take(attachment& object, deadline until, bool heed_stop) {
 
 void require_mine(const attachment& object, const char* operation) {
   const auto me = this_thread();
-  if (me == 0) throw failure(not_attached(object, operation));
+  if (me == 0 || object.gone()) throw failure(unusable(object, operation));
   if (const_cast<attachment&>(object).own()[0].load(std::memory_order_relaxed) != me)
     throw failure(sync_error(object, operation, errc::not_owner, "this thread does not have it"));
 }

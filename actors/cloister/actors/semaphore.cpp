@@ -52,7 +52,7 @@ taking take_free(attachment& object, const token_table& table) {
 }
 
 result<void> take(attachment& object, deadline until) {
-  if (self_actor() == 0) return not_attached(object, "acquire");
+  if (!usable(object)) return unusable(object, "acquire");
   const token_table table(object.body<semaphore_body>());
   fault_point("acquire", 1);
   auto how = take_free(object, table);
@@ -145,7 +145,7 @@ bool token_handle::acquired_until(deadline until) const {
 
 void token_handle::release(std::size_t tokens) const {
   auto& it = object();
-  if (self_actor() == 0) throw failure(not_attached(it, "release"));
+  if (!usable(it)) throw failure(unusable(it, "release"));
   for (std::size_t i = 0; i < tokens; ++i) give(it);
 }
 

@@ -54,6 +54,9 @@ class attachment : public std::enable_shared_from_this<attachment> {
   /// What this process alone knows of a small object: words of its kind's own, zero at first, and after a fork in the child.
   std::array<std::atomic<std::uint64_t>, 2>& own() noexcept { return own_; }
 
+  /// The node that it was in has ended, as far as this process is concerned.
+  bool gone() const noexcept { return gone_.load(std::memory_order_relaxed); }
+
   /// Has a small object's kind do something that does not throw when the last handle here goes. Every handle of that kind sets the same.
   void at_end(void (*what)(attachment&)) noexcept { at_end_.store(what, std::memory_order_relaxed); }
 
@@ -86,6 +89,7 @@ class attachment : public std::enable_shared_from_this<attachment> {
   std::shared_ptr<arena> home_;  // of the small object
   std::array<std::atomic<std::uint64_t>, 2> own_{};
   std::atomic<void (*)(attachment&)> at_end_{nullptr};  // before the hub hears that this process does not hold it any more
+  std::atomic<bool> gone_{false};
   std::mutex mutex_;
   std::array<unsigned, 3> uses_{};  // guarded by mutex_
   std::array<bell_line, 4> bells_;  // own synchronisation: set once, under mutex_

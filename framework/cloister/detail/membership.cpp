@@ -82,6 +82,12 @@ membership::membership(process_identity id, start_block self, owned_fd control, 
 membership::~membership() {
   enter({});
   here = nullptr;
+  std::vector<std::shared_ptr<attachment>> left;  // let go of without the mutex
+  const std::scoped_lock guard(mutex_);
+  for (const auto& [id, object] : attached_) {
+    auto& last = left.emplace_back(object.lock());
+    if (last) last->gone_ = true;
+  }
 }
 
 void membership::enter(process_identity id) noexcept {

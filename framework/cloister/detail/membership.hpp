@@ -103,7 +103,7 @@ class membership {
   /// A cell for one wait of this thread.
   cell_pool::held take_cell();
   cell_pool& cells() noexcept { return *cells_; }
-  /// Tells the actor behind an object: `what`, `a` and `b` are between it and the kind of object; with a cell, if it is to answer there.
+  /// Tells the actor behind an object: `what` and `a` are between it and the kind of object; with a cell, if it is to answer there.
   /// Blocks only while the socket to the hub is full. Throws `failure`.
   void tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a = 0);
 

@@ -91,7 +91,8 @@ error sync_error(const detail::attachment& object, const char* operation, errc c
   return {code, std::string(title_of(object.small().kind)) + " '" + object.name() + "' " + operation + ": " + why};
 }
 
-error not_attached(const detail::attachment& object, const char* operation) {
+error unusable(const detail::attachment& object, const char* operation) {
+  if (object.gone()) return refusal(object, operation, static_cast<std::uint64_t>(errc::gone));
   return detail::not_attached_error(object, operation);
 }
 
@@ -107,7 +108,7 @@ result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* ope
                                      deadline until, bool heed_stop) {
   using detail::cell_state;
   auto* here = detail::membership::current();
-  if (here == nullptr) return not_attached(object, operation);
+  if (here == nullptr || object.gone()) return unusable(object, operation);
   try {
     detail::waiting w(here->cells(), here->take_cell());
     here->tell(object.id(), static_cast<std::uint32_t>(want), &w, a);

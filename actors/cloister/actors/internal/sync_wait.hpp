@@ -23,8 +23,9 @@ error sync_error(const detail::attachment& object, const char* operation, errc c
 error refusal(const detail::attachment& object, const char* operation, std::uint64_t value);
 /// timed_out, or why this process is to stop.
 error interruption(const detail::attachment& object, const char* operation, detail::wait_status how);
-/// Of a process without node: not_attached.
-error not_attached(const detail::attachment& object, const char* operation);
+/// Else `unusable` says why not: this process has no node (not_attached), or had another one when it got the object (gone).
+inline bool usable(const detail::attachment& object) noexcept { return detail::self_actor() != 0 && !object.gone(); }
+error unusable(const detail::attachment& object, const char* operation);
 
 /// A new object. Throws `failure`.
 detail::object_handle make_sync(const place& where, detail::sync_kind kind, std::uint32_t options, std::uint64_t parameter,
