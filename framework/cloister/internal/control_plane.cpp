@@ -9,15 +9,12 @@
 
 #include <atomic>
 #include <csignal>
-#include <limits>
 #include <map>
 #include <set>
 #include <unordered_map>
 
 namespace cloister::internal {
 namespace {
-
-constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
 namespace caf_bridge = detail::caf_bridge;
 using caf_bridge::note;
@@ -136,7 +133,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     if (killed_) kill(start.child);
     else if (c.early_signal != 0) hub_.signal_child(c.process.incarnation, c.early_signal);
     if (c.ready_ns == 0) return begin(start.child, {});
-    if (c.ready_ns >= never - now()) return;
+    if (c.ready_ns >= never_again - now()) return;
     c.ready_by = now() + c.ready_ns;
     due_.emplace(c.ready_by, start.child);
     arm();
@@ -163,7 +160,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
     machine_.on(called{to, std::move(call.what)});
   }
   void operator()(tick&&) {
-    tick_at_ = never;
+    tick_at_ = never_again;
     while (!due_.empty() && due_.begin()->first <= now()) {
       const auto child = due_.extract(due_.begin()).value().second;
       const auto found = children_.find(child);
@@ -172,7 +169,7 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
       kill(child);
     }
     if (wake_at_ <= now()) {
-      wake_at_ = never;
+      wake_at_ = never_again;
       machine_.on(time_came{});
     }
     arm();
@@ -292,8 +289,8 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   std::map<caf_bridge::address, std::uint64_t> watched_;    // proxies and inner supervisors, by child
   std::unordered_map<std::uint64_t, std::shared_ptr<reply_channel>> waiting_;
   std::uint64_t last_call_ = 0;
-  std::set<std::pair<std::int64_t, std::uint64_t>> due_;  // when which child has to be ready
-  std::int64_t wake_at_ = never, tick_at_ = never;        // the machine's wish; what is under way
+  std::set<std::pair<std::int64_t, std::uint64_t>> due_;        // when which child has to be ready
+  std::int64_t wake_at_ = never_again, tick_at_ = never_again;  // the machine's wish; what is under way
   bool killed_ = false;
   supervision machine_;
 };
@@ -360,18 +357,19 @@ void supervisor_actor::report(supervision_report what) {
   hub_.report(root_, std::move(what));
 }
 
-// Runs one service. Its notes are functions; besides them it has its clock.
+// Runs one service. Its notes are functions.
 class service_actor final : public caf::event_based_actor {
  public:
   using work = std::function<void(service&)>;
-  service_actor(caf::actor_config& config, std::unique_ptr<service> what)
-      : caf::event_based_actor(config), service_(std::move(what)) {}
+  /// `next_look`: when it wants to be called again, and outlives it.
+  service_actor(caf::actor_config& config, std::unique_ptr<service> what, std::int64_t& next_look)
+      : caf::event_based_actor(config), service_(std::move(what)), next_look_(next_look) {}
 
   caf::behavior make_behavior() override {
     return {[this](const note& n) {
-      if (n.content == nullptr) clock_at_ = never;
-      else or_log([&] { (*std::static_pointer_cast<work>(n.content))(*service_); });
-      or_log([&] { arm(service_->look(deadline::now())); });
+      if (n.content != nullptr) or_log([&] { (*std::static_pointer_cast<work>(n.content))(*service_); });
+      next_look_ = never_again;
+      or_log([&] { next_look_ = service_->look(deadline::now()); });
     }};
   }
 
@@ -382,26 +380,26 @@ class service_actor final : public caf::event_based_actor {
       step();
     } catch (const std::exception& e) { detail::log(log_level::error, std::string("a supervisor actor: ") + e.what()); }
   }
-  // One delayed message at a time, and another only for an earlier time: see supervisor_actor.
-  void arm(std::int64_t next) {
-    if (next >= clock_at_) return;
-    clock_at_ = next;
-    caf_bridge::send_to_self(*this, std::chrono::nanoseconds(std::max<std::int64_t>(next - deadline::now(), 0)), note{});
-  }
 
   const std::unique_ptr<service> service_;
-  std::int64_t clock_at_ = never;
+  std::int64_t& next_look_;
 };
 
 }  // namespace
 
 struct control_plane::state {
   explicit state(host& h) : hub(h), config(2), system(config) {}
+  struct running_service {
+    std::int64_t next_look = never_again;
+    caf_bridge::actor actor;
+  };
+
   host& hub;
+  std::map<const service_entry*, running_service> services;
   caf_bridge::config config;
   caf::actor_system system;
   std::unordered_map<std::uint64_t, caf_bridge::actor> roots;
-  std::map<const service_entry*, caf_bridge::actor> services;
+  caf_bridge::own_thread on_this_thread{system};  // the hub's
 
   void send(std::uint64_t root, message what) {
     if (const auto to = roots.find(root); to != roots.end()) caf_bridge::send(to->second, packed(std::move(what)));
@@ -412,7 +410,7 @@ control_plane::control_plane(host& hub) : state_(std::make_unique<state>(hub)) {
 
 control_plane::~control_plane() {
   for (auto& [number, actor] : state_->roots) caf_bridge::send(actor, packed(supervision_event(killed{})));
-  for (auto& [entry, actor] : state_->services) caf_bridge::end(actor);
+  for (auto& [entry, running] : state_->services) caf_bridge::end(running.actor);
 }
 
 void control_plane::make(std::uint64_t root, supervisor_spec what, owned_fd exit_channel) {
@@ -429,9 +427,20 @@ void control_plane::abandon(std::uint64_t root) { state_->send(root, supervision
 
 void control_plane::tell(const service_entry& which, const std::function<service_host()>& host_of_it,
                          std::function<void(service&)> what) {
-  auto& actor = state_->services[&which];
-  if (!actor) actor = caf_bridge::spawn<service_actor>(state_->system, which.make(host_of_it()));
-  caf_bridge::send(actor, note{std::make_shared<service_actor::work>(std::move(what))});
+  auto& [next_look, actor] = state_->services[&which];
+  if (!actor) actor = state_->on_this_thread.spawn_for<service_actor>(which.make(host_of_it()), next_look);
+  state_->on_this_thread.send(actor, note{std::make_shared<service_actor::work>(std::move(what))});
+}
+
+std::int64_t control_plane::next_look() const {
+  std::int64_t first = never_again;
+  for (const auto& [entry, running] : state_->services) first = std::min(first, running.next_look);
+  return first;
+}
+
+void control_plane::look(std::int64_t now) {
+  for (auto& [entry, running] : state_->services)
+    if (now >= running.next_look) state_->on_this_thread.send(running.actor, note{});
 }
 
 void control_plane::forget(std::uint64_t root) { state_->roots.erase(root); }

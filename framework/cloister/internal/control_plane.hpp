@@ -58,8 +58,11 @@ class control_plane {
   void abandon(std::uint64_t root);
   /// No note to it after this one arrives.
   void forget(std::uint64_t root);
-  /// Has a service do something, after everything that it was told before; it is made now if this is the first.
+  /// Has a service do something; it is made now if this is the first. Done when this returns.
   void tell(const service_entry& which, const std::function<service_host()>& host_of_it, std::function<void(service&)> what);
+  /// When services want to be called again, `never_again` if none does; and calls those that do by `now`.
+  std::int64_t next_look() const;
+  void look(std::int64_t now);
   /// No supervisor is left.
   bool idle() const;
 

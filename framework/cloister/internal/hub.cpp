@@ -64,7 +64,7 @@ hub::hub(owned_fd launcher, pid_t launcher_pid, launcher_context context, owned_
     watch(launcher_.get(), event_key(event_source::launcher));
   }
   members_.emplace(1, std::move(first));
-  living_.insert(1);
+  living_.set(1);
 
   // Signals are the business of the program's own threads.
   const signals_blocked during_its_start;
@@ -175,11 +175,11 @@ std::int64_t hub::next_timer(std::int64_t now) const {
   for (const auto& [incarnation, m] : members_) {
     if (m->kill_at > 0) at(m->kill_at);
     if (m->progress_by > 0) at(m->progress_by);
-    if (m->buried) continue;
     if (m->pidfd_readable) at(m->dead_since + status_patience_ns);
     else if (m->unwatched) at(now + unwatched_interval_ns);
   }
   if (launcher_kill_at_ > 0) at(launcher_kill_at_);
+  if (plane_ && plane_->next_look() != never_again) at(plane_->next_look());
   return next;
 }
 
@@ -190,6 +190,7 @@ void hub::on_timer(std::int64_t now) {
     if (adopted_left_) look_at_adopted();
     std::erase_if(notices_, [this](const waiting_notice& n) { return objects_.delivered(n.queue, n.bytes); });
   }
+  if (plane_ && now >= plane_->next_look()) plane_->look(now);
   for (auto& [incarnation, m] : members_) {
     if (m->kill_at > 0 && now >= m->kill_at) {
       m->kill_at = 0;

@@ -80,7 +80,6 @@ class hub final : private control_plane::host, private registry::host {
     int early_signal = 0;  // to be sent as soon as it can be
     owned_fd pidfd, control;
     bool pidfd_readable = false;
-    bool buried = false;          // what it had is being put right, and then its end is told
     bool unwatched = false;       // there was no descriptor for it: killed, and asked for by its number until it is gone
     std::int64_t dead_since = 0;  // when the pidfd became readable; the status may take a moment longer
     std::optional<int> wait_status;
@@ -162,7 +161,7 @@ class hub final : private control_plane::host, private registry::host {
   void look_at_unwatched(member& m);
   void bury_the_dead();
   exit_status status_of(const member& m) const;
-  void finish(std::uint32_t incarnation, const exit_status& exit);
+  void finish(const dead_process& d);
   void announce(member& m, const exit_status& exit);
   void add_monitor(member& m, monitor to);
   void link(member& from, const link_processes& what);

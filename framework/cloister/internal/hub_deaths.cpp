@@ -161,7 +161,7 @@ void hub::bury_the_dead() {
     if (m->forked && !m->control && !m->said_hello)
       unborn.push_back(m.get());  // was to be forked by its parent, and never said hello
     if (m->unwatched && !m->pidfd_readable) look_at_unwatched(*m);
-    if (!m->pidfd_readable || m->buried) continue;
+    if (!m->pidfd_readable) continue;
     if (!m->wait_status) reap_here(*m);
     if (m->wait_status || now >= m->dead_since + status_patience_ns) gone.push_back(m.get());
   }
@@ -176,7 +176,6 @@ void hub::bury_the_dead() {
   }
   objects_.bury(dead);
   for (std::size_t i = 0; i < gone.size(); ++i) {
-    gone[i]->buried = true;
     gone[i]->kill_at = gone[i]->progress_by = 0;
     // Its children end with it: if it ended normally it has joined them, so these are what a death left behind.
     for (auto& [incarnation, m] : members_) {
@@ -187,15 +186,18 @@ void hub::bury_the_dead() {
     end_strays_of(dead[i].incarnation);
     abandon_supervisors(dead[i].incarnation);
   }
-  for (const auto& d : dead) tell_services_of_death(d);
+  for (const auto& d : dead) {
+    tell_services_of_death(d);
+    finish(d);
+  }
   if (adopts_) look_at_adopted();
 }
 
 // Everything that it had is put right.
-void hub::finish(std::uint32_t incarnation, const exit_status& exit) {
-  const auto m = members_.find(incarnation);
-  announce(*m->second, exit);
-  if (const auto p = by_pid_.find(m->second->pid); p != by_pid_.end() && p->second == incarnation)
+void hub::finish(const dead_process& d) {
+  const auto m = members_.find(d.incarnation);
+  announce(*m->second, d.exit);
+  if (const auto p = by_pid_.find(m->second->pid); p != by_pid_.end() && p->second == d.incarnation)
     by_pid_.erase(p);  // else: used again
   release_actor(m->second->identity.actor);
   members_.erase(m);

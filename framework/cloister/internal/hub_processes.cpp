@@ -52,7 +52,7 @@ hub::member& hub::add_member(const member& by, const detail::start_block& block)
   if (actor == 0) throw failure(errc::not_started, "process '" + block.name + "' start: the node has 65000 processes already");
   auto m = std::make_unique<member>();
   m->identity = {next_incarnation(), actor, by.identity.incarnation, by.pid};
-  living_.insert(actor);
+  living_.set(actor);
   m->name = block.name.empty() ? "process-" + std::to_string(m->identity.incarnation) : block.name;
   m->daemon = block.daemon;
   m->shutdown_ns = block.shutdown_ns;

@@ -78,22 +78,15 @@ void hub::small_left(const service_entry& behind, std::uint64_t object, std::uin
 }
 
 void hub::release_actor(std::uint16_t actor) {
-  living_.erase(actor);
+  living_.reset(actor);
   free_actors_.push_back(actor);
 }
 
-// Its death is told to others, and its name in owner words is free, when every service that it had to do with is done with it.
 void hub::tell_services_of_death(const dead_process& d) {
   const auto left = left_by_dead_.extract(d.incarnation);
-  if (left.empty()) return finish(d.incarnation, d.exit);
-  const std::shared_ptr<void> all_told(this, [d](void* of) {
-    try {
-      static_cast<hub*>(of)->post([d](hub& h) { h.finish(d.incarnation, d.exit); });
-    } catch (const std::exception& e) { detail::log(log_level::error, std::string("the hub: ") + e.what()); }
-  });
+  if (left.empty()) return;
   const auto user = user_of(*members_.at(d.incarnation));
-  for (auto& [behind, objects] : left.mapped())
-    tell_service(*behind, [user, d, objects = objects, all_told](service& s) { s.died(user, d.exit, objects); });
+  for (auto& [behind, objects] : left.mapped()) tell_service(*behind, [&](service& s) { s.died(user, d.exit, objects); });
 }
 
 }  // namespace cloister::internal

@@ -3,7 +3,7 @@
 // process, from the first such object to the end of the node; the hub tells it, in this order, what each process asked, that it let
 // go of an object, and that it is dead.
 //
-// Threads: one call at a time, on CAF's threads. None may wait for anything. What they throw is logged, and that call is lost.
+// Threads: the hub's. None may wait for anything. What they throw is logged, and that call is lost.
 // Shared memory of objects and cells was written by processes: whatever is read from it is checked.
 #pragma once
 
@@ -13,11 +13,11 @@
 #include <cloister/fd.hpp>
 #include <cloister/process.hpp>
 
-#include <array>
-#include <atomic>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -26,16 +26,8 @@
 
 namespace cloister::internal {
 
-/// Which owner words name a process of this node, or a dead one of which not everything is put right yet. Written by the hub.
-class living_actors {
- public:
-  bool contains(std::uint16_t actor) const noexcept { return (words_[actor / 64].load() >> actor % 64 & 1) != 0; }
-  void insert(std::uint16_t actor) noexcept { words_[actor / 64].fetch_or(std::uint64_t{1} << actor % 64); }
-  void erase(std::uint16_t actor) noexcept { words_[actor / 64].fetch_and(~(std::uint64_t{1} << actor % 64)); }
-
- private:
-  std::array<std::atomic<std::uint64_t>, 1024> words_{};
-};
+/// Which owner words name a process of this node, or a dead one of which not everything is put right yet.
+using living_actors = std::bitset<65'536>;
 
 /// What a service has of the node that it runs in. As long as that.
 struct service_host {
@@ -49,6 +41,9 @@ struct small_object {
   std::shared_ptr<detail::arena> home;
   std::uint32_t place = 0;
 };
+
+/// A time for `look`.
+inline constexpr std::int64_t never_again = std::numeric_limits<std::int64_t>::max();
 
 struct service_user {
   process_id process;
@@ -81,7 +76,7 @@ class service {
   virtual void dropped(const service_user& who, std::uint64_t object) = 0;
   /// `objects`: what it held. When this returns, its name in owner words is used again.
   virtual void died(const service_user& who, const exit_status& exit, std::span<const std::uint64_t> objects) = 0;
-  /// Called after each of the others, and at the time that it returned last; `never` (see deadline) if it wants no more.
+  /// Called after each of the others, and at the time that it returned last; `never_again` if it wants no more.
   virtual std::int64_t look(std::int64_t now) = 0;
 };
 

@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -19,7 +18,6 @@
 
 namespace cloister::internal {
 
-inline constexpr std::int64_t never_again = std::numeric_limits<std::int64_t>::max();
 /// While somebody waits: a process that was stopped before its poke may have left something free.
 inline constexpr std::int64_t sync_look_ns = 10'000'000;
 inline constexpr std::int64_t events_look_ns = 250'000'000;

@@ -146,7 +146,7 @@ void sync_lock::serve(std::uint16_t dead) {
     const bool is_undone = undone != 0 && key_of(owner, w.thread()) == undone;
     const bool is_dead = dead != 0 && owner == dead;
     const bool vacant = owner == 0 || is_undone || is_dead;
-    if (!vacant && !world_.host.living.contains(owner)) {
+    if (!vacant && !world_.host.living[owner]) {
       // No process of this node has that name: somebody writes where it should not.
       for (const auto& waiter : queue_) {
         waiter.refuse(errc::broken);
