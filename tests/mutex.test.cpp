@@ -4,12 +4,14 @@
 
 #include <cloister/actors/deadlock.hpp>
 #include <cloister/actors/mutex.hpp>
+#include <cloister/actors/semaphore.hpp>
 
 #include <algorithm>
 #include <array>
 #include <csignal>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include <unistd.h>
 
@@ -208,6 +210,45 @@ TEST_CASE("promise 09: dead waiters are passed over") {
   CHECK(m.lock(20s));
   CHECK_FALSE(m.owner_died());
   m.unlock();
+}
+
+TEST_CASE("who waits has its turn, however many others want it again and again") {
+  const bool with_semaphore = GENERATE(false, true);
+  INFO("semaphore: " << with_semaphore);
+  const mutex m{here()};
+  const semaphore s{here(), 1};
+  const queue<int> up{here()};
+  // Each of them lets go of it only to take it again at once: without a turn of its own, a sleeper would never find it free.
+  struct crew {
+    ~crew() {
+      for (const auto& p : all) p.kill();
+    }
+    std::vector<process> all;
+  } greedy;
+  for (int i = 0; i < 3; ++i)
+    greedy.all.emplace_back(
+        here(),
+        [](mutex a, semaphore b, bool of_b, sink<int> ready) {
+          bool said = false;
+          const auto hog = [&](const auto& it) {
+            const std::scoped_lock g(it);
+            if (!std::exchange(said, true)) ready.put(1);
+            for (const auto until = std::chrono::steady_clock::now() + 2ms; std::chrono::steady_clock::now() < until;) {}
+          };
+          while (of_b) hog(b);
+          for (;;) hog(a);
+        },
+        m, s, with_semaphore, up);
+  for (int i = 0; i < 3; ++i) REQUIRE(up.get(20s));
+  for (int i = 0; i < 10; ++i) {
+    if (with_semaphore) {
+      REQUIRE(s.acquire(20s));
+      s.release();
+    } else {
+      REQUIRE(m.lock(20s));
+      m.unlock();
+    }
+  }
 }
 
 TEST_CASE("a process that is asked to stop leaves the queue; its lock() says stopping") {

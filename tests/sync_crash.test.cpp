@@ -142,6 +142,43 @@ TEST_CASE("a token that is given back by one who stops before it says so is take
   go_on(victim);
 }
 
+TEST_CASE("what was given to one that never heard of it, and is killed, goes on to the next as if nothing had been") {
+  const mutex m{here()};
+  const semaphore s{here(), 0};
+  const queue<bool> out{here()};
+  const bool token = GENERATE(false, true);
+  INFO("a token: " << token);
+  m.lock();
+  const process deaf{here(),
+                     [](mutex a, semaphore b, bool of_b) {
+                       if (of_b) b.acquire();
+                       else a.lock();
+                     },
+                     m, s, token};
+  require_asleep(deaf);
+  ::kill(deaf.pid(), SIGSTOP);
+  require_at_end(deaf, {"", 1, false});
+  if (token) {
+    s.release();
+    CHECK(harness::eventually([&] { return s.value() == 0; }, 20s));  // taken for it
+    CHECK_FALSE(s.try_acquire());
+  } else {
+    m.unlock();
+    // Free for whoever comes first, until it is given to the one that waits; then it is locked until that one is dead.
+    CHECK(harness::eventually([&] { return m.is_locked(); }, 20s));
+    CHECK_FALSE(m.try_lock());
+  }
+  deaf.kill();
+  if (token) {
+    CHECK(s.acquire(20s));
+    CHECK_FALSE(s.try_acquire());
+  } else {
+    REQUIRE(m.lock(20s));
+    CHECK_FALSE(m.owner_died());
+    m.unlock();
+  }
+}
+
 TEST_CASE("a condition's waiter is killed or stopped at a step: the others are notified, and the mutex is nobody's") {
   EACH_STEP(end, "wait_notified");
   const mutex m{here()};
