@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Synchronisation used as it must not be: an error, never a hang.
-#include "process_support.hpp"
+#include "sync_support.hpp"
 
 #include <cloister/actors/actors.hpp>
-#include <cloister/actors/internal/token_table.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -14,17 +13,6 @@ using namespace cloister;
 using namespace support;
 
 namespace {
-
-// A handle whose shared memory a test may write into.
-template <class Handle>
-struct open : Handle {
-  using Handle::Handle;
-  template <class Body>
-  Body& body() const {
-    return this->object().template body<Body>();
-  }
-  Handle handle() const { return *this; }
-};
 
 constexpr std::uint16_t nobody = 60'000;  // no process of these tests has that name
 

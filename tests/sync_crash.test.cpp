@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Synchronisation at each single step: what others see of a process that is killed, or stopped, there.
-#include "process_support.hpp"
+#include "sync_support.hpp"
 
 #include <cloister/actors/actors.hpp>
 
+#include <array>
+#include <chrono>
 #include <csignal>
+#include <mutex>
+#include <random>
+#include <type_traits>
 
 using namespace cloister;
 using namespace support;
@@ -126,20 +131,166 @@ TEST_CASE("a semaphore's user is killed or stopped at a step: its token comes ba
   CHECK(s.value() == 1);
 }
 
-TEST_CASE("a token that is given back by one who stops before it says so is taken by who waited for it") {
-  const semaphore s{here(), 0};
-  const queue<bool> out{here()};
-  const process waiter{here(), wait_for_token, s, out};
-  require_asleep(waiter);
+// What a mutex and a semaphore of one token have in common.
+TEMPLATE_TEST_CASE("one who frees it and stops before saying so is no matter to who waits, also when its turn has come", "", mutex,
+                   semaphore) {
+  const open<TestType> it{here()};
+  const queue<bool> out{here()}, up{here()}, go{here()};
   const process victim{here(),
-                       [](semaphore it) {
-                         inject_fault({"release", 2, fault_action::stop, 0});
-                         it.release();
+                       [](TestType its, sink<bool> ready, source<bool> in) {
+                         const std::scoped_lock g(its);
+                         ready.put(true);
+                         in.get();
+                         inject_fault({std::is_same_v<TestType, mutex> ? "unlock" : "release", 2, fault_action::stop, 0});
                        },
-                       s};
+                       it.handle(), up, go};
+  REQUIRE(up.get(20s));
+  const process waiter{here(),
+                       [](TestType its, sink<bool> say) {
+                         const std::scoped_lock g(its);
+                         say.put(true);
+                       },
+                       it.handle(), out};
+  require_turn(it);
+  go.put(true);
+  require_at_end(victim, {"", 1, false});
   CHECK(out.get(20s));
-  require_at_end(victim, {"release", 2, false});
   go_on(victim);
+}
+
+constexpr int patient = 1, greedy = 2;
+
+TEMPLATE_TEST_CASE("whose turn it is gets it, whoever else tries all the time", "", mutex, semaphore) {
+  const open<TestType> it{here()};
+  const queue<int> up{here()}, out{here()}, over{here()};
+  const auto free = [&] {
+    if constexpr (std::is_same_v<TestType, mutex>) it.unlock();
+    else it.release();
+  };
+  const auto take = [&] {
+    if constexpr (std::is_same_v<TestType, mutex>) return it.lock(20s).has_value();
+    else return it.acquire(20s).has_value();
+  };
+  for (int round = 0; round < 20; ++round) {
+    REQUIRE(take());
+    process waits{here(),
+                  [](TestType its, sink<int> say, source<int> end) {
+                    const std::scoped_lock g(its);
+                    say.put(patient);
+                    end.get();
+                  },
+                  it.handle(), out, over};
+    require_turn(it);
+    process tries{here(),
+                  [](TestType its, sink<int> ready, sink<int> say) {
+                    ready.put(1);
+                    const auto taken = [&] {
+                      if constexpr (std::is_same_v<TestType, mutex>) return its.try_lock();
+                      else return its.try_acquire();
+                    };
+                    while (!taken()) {}
+                    say.put(greedy);
+                    if constexpr (std::is_same_v<TestType, mutex>) its.unlock();
+                    else its.release();
+                  },
+                  it.handle(), up, out};
+    REQUIRE(up.get(20s));
+    free();
+    REQUIRE(out.get(20s).value() == patient);
+    over.put(1);
+    REQUIRE(out.get(20s).value() == greedy);
+    REQUIRE(waits.join(20s).value().success());
+    REQUIRE(tries.join(20s).value().success());
+  }
+}
+
+// There is one number in the queue of each lock: who finds none is not alone.
+TEST_CASE("time-outs that meet grants of mutexes: nobody believes to have another one than it has, and in the end nobody has any") {
+  const std::array m{mutex{here()}, mutex{here()}};
+  const std::array inside{queue<int>{here()}, queue<int>{here()}};
+  for (const auto& q : inside) q.put(1);
+  const auto hurry = [](mutex a, mutex b, queue<int> in_a, queue<int> in_b, unsigned seed) {
+    std::minstd_rand random(seed);
+    for (int i = 0; i < 4000 / harness::slowdown; ++i) {
+      const bool first = random() % 2 == 0;
+      const auto& which = first ? a : b;
+      const auto& in = first ? in_a : in_b;
+      if (!which.lock(std::chrono::microseconds(random() % 150))) continue;
+      const int number = in.try_get().value();
+      for (const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 60);
+           std::chrono::steady_clock::now() < until;) {}
+      in.put(number);
+      which.unlock();
+    }
+  };
+  std::vector<process> crew;
+  for (unsigned i = 0; i < 6; ++i) crew.emplace_back(here(), hurry, m[0], m[1], inside[0], inside[1], i);
+  for (auto& p : crew) CHECK(p.join(50s).value().success());
+  for (const auto& it : m) {
+    REQUIRE(it.lock(20s));
+    CHECK_FALSE(it.owner_died());
+    it.unlock();
+  }
+}
+
+TEST_CASE("time-outs that meet grants of tokens: in the end all are there") {
+  const semaphore s{here(), 2};
+  const auto hurry = [](semaphore its, unsigned seed) {
+    std::minstd_rand random(seed);
+    for (int i = 0; i < 4000 / harness::slowdown; ++i) {
+      if (!its.acquire(std::chrono::microseconds(random() % 150))) continue;
+      for (const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 60);
+           std::chrono::steady_clock::now() < until;) {}
+      its.release();
+    }
+  };
+  std::vector<process> crew;
+  for (unsigned i = 0; i < 6; ++i) crew.emplace_back(here(), hurry, s, i);
+  for (auto& p : crew) CHECK(p.join(50s).value().success());
+  CHECK(s.value() == 2);
+}
+
+TEST_CASE("time-outs that meet the last arrival at a barrier: of each round all pass, or none") {
+  constexpr std::size_t parties = 3;
+  const barrier b{here(), parties};
+  const queue<std::array<int, parties>> out{here()};
+  const auto hurry = [](barrier it, sink<std::array<int, parties>> say, unsigned seed) {
+    std::minstd_rand random(seed);
+    std::array<int, parties> passed{};
+    for (int i = 0; i < 3000 / harness::slowdown; ++i) {
+      if (const auto index = it.wait(std::chrono::microseconds(random() % 300))) ++passed.at(*index);
+      else it.reset();
+    }
+    say.put(passed);
+  };
+  std::vector<process> crew;
+  for (unsigned i = 0; i < parties; ++i) crew.emplace_back(here(), hurry, b, out, i);
+  std::array<int, parties> all{};
+  for (std::size_t i = 0; i < parties; ++i) {
+    const auto passed = out.get(50s).value();
+    for (std::size_t n = 0; n < parties; ++n) all.at(n) += passed.at(n);
+  }
+  CHECK(all[0] > 0);
+  CHECK(all[0] == all[1]);
+  CHECK(all[1] == all[2]);
+}
+
+TEST_CASE("one who arrives at a barrier as it was before a reset is not one of those after it") {
+  const barrier b{here(), 2};
+  const queue<std::string> out{here()};
+  const process late{here(),
+                     [](barrier it, sink<std::string> say) {
+                       inject_fault({"meet", 1, fault_action::stop, 0});
+                       const auto got = it.wait(20s);
+                       say.put(got ? "passed" : std::string(to_string(got.error().code())));
+                     },
+                     b, out};
+  require_at_end(late, {"", 1, false});
+  b.reset();
+  go_on(late);
+  CHECK(out.get(20s).value() == "barrier_broken");
+  CHECK(b.n_waiting() == 0);
+  CHECK_FALSE(b.broken());
 }
 
 TEST_CASE("what was given to one that never heard of it, and is killed, goes on to the next as if nothing had been") {
@@ -239,7 +390,7 @@ TEST_CASE("a party is killed or stopped at a step: the barrier breaks for the ot
   };
   std::optional<process> other;
   const auto let_other_come = [&] { other.emplace(here(), meet, b, out, end.kill ? 20'000 : 300); };
-  const bool comes_last = end.step > 1;  // so that it is the one to act
+  const bool comes_last = end.step > 2;  // so that it is the one to act
   if (comes_last) {
     let_other_come();
     REQUIRE(harness::eventually([&] { return b.n_waiting() == 1; }, 20s));
@@ -251,8 +402,8 @@ TEST_CASE("a party is killed or stopped at a step: the barrier breaks for the ot
     CHECK(out.get(20s).value() == (end.kill ? "barrier_broken" : "timed_out"));
     CHECK(harness::eventually([&] { return b.broken(); }, 20s));
   } else {
-    // It had arrived, and was stopped after that: nothing is missing.
-    CHECK(out.get(20s).value() == "passed");
+    // Stopped before it said that it is there, or after that.
+    CHECK(out.get(20s).value() == (end.step == 1 ? "timed_out" : "passed"));
   }
   victim.kill();
 }

@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Model of the semaphore: one word that names its last operation, an entry for each holder, and everybody helps.
+// Model of the semaphore: one word that names its last operation, an entry for each holder, and everybody helps. An acquire and the
+// release after it need one CAS each as long as nobody comes between: hold and undo follow each other without being applied.
 //
 // Source: actors/cloister/actors/semaphore.cpp, internal/token_table.cpp, internal/sync_semaphore.cpp
-// Checked: value and counts make up the total in every state; never more hold than there are tokens; a killed process's
-// tokens come back exactly once, an ended one's stay taken until somebody releases them; a bounded one refuses a release only
-// if no token was out; nobody waits for ever while there is a token; at rest no entry has a count, and W, H, P are clear.
-// Configuration: two or three processes, up to two tokens; entries of their own or claimed, fewer than processes; processes
-// that only release, only acquire, or release what they did not get; kills, stops (then with the look), time-outs, normal
-// ends while holding, a handle opened again before its end was served; sequence numbers without end, or coming round.
-// Not here: threads of a process, several tokens at once, ids used again, weak memory. A free entry is claimed, and a
-// dead one's is found, in one step.
-// Sequential consistency is assumed. States: 4 448 to 818 010 a run; 24 mutants, all detected. Found by this model, each now a
-// mutant: serve goes on until nobody can be served (serve_once); a cancelled grant is given back by the rule of release, since
-// others may have released it (undo_blind); move reads the word again before each of its two CASes (move_unread); a bounded
-// release reads it again before it refuses (error_unchecked); want and end name the entry (by_id); claiming keeps seq
-// (claim_resets). seq_short: a helper that sleeps through a whole round of the numbers breaks it, so they need 32 bits.
+// Checked: value, counts and extras make up the total in every state; never more hold than there are tokens; where everybody releases what
+// it got, each entry has what its process holds; nobody acquires past a hand-over; a killed process's tokens come back exactly once, an
+// ended one's stay taken until somebody releases them; a bounded one refuses a release only if no token was out; nobody waits for ever
+// while there is a token; at rest no entry has a token, and W, H, P are clear.
+// Configuration: two or three processes, up to three tokens; entries of their own or claimed, fewer than processes; processes that only
+// release, only acquire, release what they did not get, or acquire two before they release; two threads with one entry; chains of up to
+// eight operations beside helpers that stall; kills, stops (then with the look), time-outs, normal ends while holding, by the actor or by
+// the process itself, a handle opened again before its end was served; sequence numbers without end, or coming round.
+// Not here: several tokens at once, ids used again, weak memory, kills of one with two threads. A free entry is claimed, and a dead
+// one's is found, in one step.
+// Sequential consistency is assumed. States: 4 171 to 1 813 713 a run; 43 mutants, all detected. Found by this model, each now a mutant:
+// serve goes on until nobody can be served (serve_once); a cancelled grant is given back by the rule of release, since others may have
+// released it (undo_blind); move reads the word again before each of its two CASes (move_unread); a bounded release reads it again before
+// it refuses (error_unchecked); want and end name the entry (by_id); claiming keeps seq (claim_resets); a helper whose CAS of the entry
+// failed begins anew, since one that overslept may have applied the hold before this undo, or the undo before this hold (believe_cas);
+// whoever ends frees its entry by the word even if it has no token, or the actor takes for it meanwhile (free_unnamed).
+// seq_short: a helper that sleeps through a whole round of the numbers breaks it, so they need 31 bits at least. A chain goes round without
+// anybody's help, so that its changes, too, skip the number that the entry has (chain_repeats).
 // Longer than a file should be, because it is one state machine.
 #include "explore.hpp"
 
@@ -28,17 +34,23 @@ constexpr int max_processes = 3, max_entries = max_processes + 1, max_messages =
 
 struct config {
   int processes = 2, rounds = 1, tokens = 1;
-  int givers = 0, gives = 1, keeps = 0;  // the last so many processes only release, so often; the others only acquire
-  int entries = 0;                       // so many to be claimed; 0: each process has its own
-  int bounded = 0, anyway = 0;           // anyway: whoever timed out releases nevertheless
+  int givers = 0, gives = 1, keeps = 0;   // the last so many processes only release, so often; the others only acquire
+  int entries = 0;                        // so many to be claimed; 0: each process has its own
+  int bounded = 0, anyway = 0;            // anyway: whoever timed out releases nevertheless
+  int nested = 0, threads = 0, busy = 0;  // so many acquire two, then release two; two share an entry; so many go `rounds`, 0: all
   int reopens = 0, ends = 0, kills = 0, stops = 0, time_outs = 0, look = 0, wrap = 0;  // ends: ends normally, holding
+  int self = 0;  // whoever drops its handle frees its entry itself; 0: the actor does
   // mutants
   int no_help = 0, no_reread = 0, no_seq = 0, seq_repeats = 0, move_reversed = 0, move_unread = 0, serve_once = 0, no_take = 0,
       no_undo = 0, undo_blind = 0, no_w = 0, p_stays = 0, h_stays = 0, no_poke = 0, cancel_stores = 0, no_ret = 0, no_private = 0,
       no_move = 0, error_unchecked = 0, down_early = 0, by_id = 0, claim_resets = 0;
+  // mutants of hold and undo
+  int believe_cas = 0, hold_nested = 0, extra_early = 0, chain_any = 0, chain_others = 0, chain_take = 0, chain_give = 0,
+      chain_handing = 0, chain_quiet = 0, chain_repeats = 0, counted = 0, undo_counts = 0, ret_bare = 0, move_bare = 0,
+      give_bare = 0, mine_bare = 0, scan_bare = 0, free_bare = 0, free_unnamed = 0;
 };
 
-enum op : u8 { op_none, op_take, op_give, op_grow, op_ret, op_move };  // in the flags' low bits
+enum op : u8 { op_none, op_take, op_give, op_grow, op_ret, op_move, op_hold, op_undo };  // in the flags' low bits
 constexpr u8 op_bits = 7, waiters = 8, hand_over = 16, poked = 32;
 constexpr u8 with(u8 w, u8 flag, bool on) { return static_cast<u8>(on ? w | flag : w & ~flag); }
 
@@ -47,13 +59,14 @@ struct word {
   bool operator==(const word&) const = default;
 };
 struct entry {
-  u8 actor, count, seq;  // actor: id + 1, 0: nobody's (entry 0: the actor's)
+  u8 actor, count, extra, seq;  // actor: id + 1, 0: nobody's (entry 0: the actor's); extra: one more, by hold
   bool operator==(const entry&) const = default;
+  int tokens() const { return count + extra; }
 };
 
 enum cell_state : u8 { idle, waiting, granted, entered, cancelled };
 enum message : u8 { none, want, cancel, poke, end, give_for_me };  // + 8 * ticket + 64 * its entry
-enum job : u8 { j_none, j_acquire, j_release, j_serve, j_down, j_private, j_end, j_undo, j_give };
+enum job : u8 { j_none, j_acquire, j_release, j_serve, j_down, j_private, j_end, j_undo, j_give, j_left };
 
 enum pc : u8 {
   p_done,
@@ -79,6 +92,10 @@ enum pc : u8 {
   x_entry,
   x_again,
   x_apply,
+  x_free,
+  r_extra,
+  r_number,
+  r_owner,
   r_mine,
   r_zero,
   r_scan,
@@ -105,24 +122,26 @@ struct model {
     u8 queue[max_processes];          // id + 1 + 8 * ticket + 64 * its entry
     u8 own[max_processes];            // what the actor remembers: tokens of those without an entry
     u8 who, undoing;                  // the actor: whose death or end it handles; a take is not granted yet
-    u8 total, orphans, asked, extra;  // ghosts; extra: releases without holding
+    u8 total, orphans, asked, gifts;  // ghosts; gifts: releases without holding
     u8 reopens, ends, kills, stops, time_outs;
   };
 
   config c;
   explicit model(const config& conf) : c(conf) {
-    if (c.processes > max_processes || c.rounds > 3 || c.entries >= max_entries) std::abort();
+    if (c.processes > max_processes || c.rounds > 4 || c.entries >= max_entries) std::abort();
   }
   int last_entry() const { return c.entries ? c.entries : c.processes; }
   int actor() const { return c.processes; }
+  int owner(int i) const { return c.threads && i == 1 ? 0 : i; }
 
   state first() const {
     state s;
     std::memset(&s, 0, sizeof s);
     s.w.value = s.total = static_cast<u8>(c.tokens);
     for (int i = 0; i < c.processes; ++i) {
-      s.p[i].left = static_cast<u8>(i < c.processes - c.givers ? c.rounds : c.gives);
-      if (!c.entries) s.entries[i + 1].actor = s.a[i].mine = static_cast<u8>(i + 1);
+      s.p[i].left = static_cast<u8>(i >= c.processes - c.givers ? c.gives : c.busy && i >= c.busy ? 1 : c.rounds);
+      if (!c.entries && owner(i) == i) s.entries[i + 1].actor = static_cast<u8>(i + 1);
+      if (!c.entries) s.a[i].mine = static_cast<u8>(owner(i) + 1);
       begin(s, i);
     }
     s.a[actor()].pc = a_idle;
@@ -140,11 +159,12 @@ struct model {
   };
   helped after_help(const state& s) const {
     helped h{};
-    for (int i = 0; i < max_entries; ++i) h.counts[i] = s.entries[i].count;
+    for (int i = 0; i < max_entries; ++i) h.counts[i] = s.entries[i].tokens();
     const int what = s.w.flags & op_bits, i = s.w.entry;
     if (s.entries[i].seq != s.w.seq) {
       if (what == op_take) ++h.counts[i];
       if (what == op_give && --h.counts[i] < 0) h.underflow = true;
+      if (what == op_hold || what == op_undo) h.counts[i] = s.entries[i].count + (what == op_hold);
       if (what == op_move && s.entries[0].seq != s.w.seq) h.counts[0] += h.counts[i];
       if (what == op_ret || what == op_move) h.counts[i] = 0;
     }
@@ -157,8 +177,13 @@ struct model {
     if (s.w.value + h.sum != s.total) return "tokens are lost or doubled";
     int held = s.undoing + s.orphans + s.asked;
     for (int i = 0; i < c.processes; ++i) held += s.p[i].held;
-    if (held > h.sum + s.extra) return "more hold a token than there are";
-    if (!c.givers && !c.anyway && held != h.sum) return "an entry has a token that nobody holds";
+    if (held > h.sum + s.gifts) return "more hold a token than there are";
+    if (c.givers || c.anyway) return nullptr;
+    for (int i = 0; i < c.processes && !c.entries && !c.ends && !c.threads; ++i) {
+      const bool undone = s.undoing && s.a[actor()].mine == i + 1;
+      if (s.p[i].held + undone != h.counts[i + 1]) return "an entry has a token that nobody holds";
+    }
+    if (held != h.sum) return "an entry has a token that nobody holds";
     return nullptr;
   }
 
@@ -192,7 +217,7 @@ struct model {
       for (entry& e : s.entries) f(e.seq);
       for (agent& q : s.a) {
         if (q.pc > x_load) f(q.w.seq);
-        if (q.pc == x_zero_again || q.pc == x_zero_apply || q.pc == x_again || q.pc == x_apply) f(q.e.seq);
+        if (q.pc == x_zero_again || q.pc == x_zero_apply || (q.pc >= x_again && q.pc <= x_free)) f(q.e.seq);
         if (q.pc == x_from || q.pc == x_zero_again || q.pc == x_zero_apply) f(q.z.seq);
       }
     };
@@ -201,7 +226,7 @@ struct model {
       if (used[i]) rank[i] = next_rank++;
     each([&](u8& seq) { seq = rank[seq]; });
   }
-  u8 fresh(const state& s, const word& w, int at, bool move) const {
+  u8 fresh(const state& s, const word& w, int has, bool move, bool repeats) const {  // has: the entry's number
     if (!c.wrap) {
       u8 top = w.seq;
       for (const entry& e : s.entries) top = std::max(top, e.seq);
@@ -210,7 +235,7 @@ struct model {
     }
     u8 seq = w.seq;
     do seq = static_cast<u8>((seq + 1) % c.wrap);
-    while (!c.seq_repeats && (seq == s.entries[at].seq || (move && seq == s.entries[0].seq)));
+    while (!repeats && (seq == has || (move && seq == s.entries[0].seq)));
     return seq;
   }
 
@@ -244,8 +269,10 @@ struct model {
     if (!s.a[i].mine && i < c.processes - c.givers) return at(s.a[i], p_ask);  // a giver without an entry does it itself
     load(s.a[i], j_release);
   }
+  void has_one(state& s, int i) const { return i < c.nested && s.p[i].held < 2 ? begin(s, i) : release(s, i); }
   void round_over(state& s, int i) const {
     s.p[i].zero_seen = 0;
+    if (i < c.nested && s.p[i].held) return release(s, i);
     if (--s.p[i].left) return begin(s, i);
     at(s.a[i], c.entries ? p_end : p_done);
   }
@@ -297,16 +324,41 @@ struct model {
     q.pc = x_cas, q.at = q.mine, q.op = op_none;
     switch (q.job) {
       case j_acquire:
-        if (q.w.value > 0 && !(q.w.flags & hand_over)) q.op = op_take;
-        else at(q, p_store);
+        if (q.w.value == 0 || q.w.flags & hand_over) return at(q, p_store);
+        if (c.hold_nested) q.op = op_hold;
+        else if (c.extra_early) q.op = q.most ? op_take : op_hold, q.most = 0;
+        else q.pc = r_extra;
         return;
+      case j_left: return ended(s, i);
       case j_serve:
         if (s.queue[0] && q.w.value > 0)
-          q.op = op_take, q.at = static_cast<u8>(c.by_id ? entry_of(s, s.queue[0] & 7) : s.queue[0] >> 6);
+          q.pc = c.self ? r_owner : x_cas, q.op = op_take,
+          q.at = static_cast<u8>(c.by_id ? entry_of(s, s.queue[0] & 7) : s.queue[0] >> 6);
         else if (!s.queue[0] && !(q.w.flags & (waiters | hand_over | poked))) finished(s);
         return;
       default: q.pc = q.job == j_release && !q.mine ? r_zero : r_mine, q.at = 0;
     }
+  }
+  // From hold to undo, from undo to hold: one CAS, whether or not the entry has it.
+  bool chained(agent& q) const {
+    const int what = q.w.flags & op_bits;
+    if (!q.mine || (q.w.entry != q.mine && !c.chain_any && (!c.chain_others || q.job != j_release))) return false;
+    if (q.job == j_release && (what == op_hold || (c.chain_take && what == op_take))) q.op = op_undo;
+    else if (q.job == j_acquire && (what == op_undo || (c.chain_give && what == op_give)) && q.w.value > 0 &&
+             (!(q.w.flags & hand_over) || c.chain_handing))
+      q.op = op_hold;
+    else return false;
+    q.at = c.chain_others ? q.w.entry : q.mine;
+    return true;
+  }
+  void ended(state& s, int i) const {
+    agent& q = s.a[i];
+    if (i == actor()) return load(q, j_serve);
+    s.orphans = static_cast<u8>(s.orphans + s.p[i].held), s.p[i].held = 0;
+    if (c.entries) q.mine = 0;
+    if (s.reopens == 0) return at(q, p_done);
+    --s.reopens, s.p[i].left = 1;  // without waiting for the actor
+    begin(s, i);
   }
   void finished(state& s) const {  // the actor has done with its message
     s.who = s.a[actor()].mine = 0;
@@ -342,6 +394,8 @@ struct model {
           done(m, i, "ends, holding", out, forced);
         }
         q.w = s.w;
+        if (chained(q)) return go(c.wrap ? r_number : x_cas, "loads the word: its own");
+        if (c.extra_early && q.job == j_acquire) q.most = s.entries[q.mine].extra;
         switch (c.no_help ? op_none : s.w.flags & op_bits) {
           case op_none:
           case op_grow: return decided("loads the word");
@@ -357,7 +411,9 @@ struct model {
       case x_from: q.e = s.entries[q.w.entry]; return go(x_zero_again, "helps move: loads the entry");
       case x_zero_again: return s.w == q.w ? go(x_zero_apply, "helps move: still that word") : anew("helps move: another word");
       case x_zero_apply:
-        if (s.entries[0] == q.z) n.entries[0] = {0, static_cast<u8>(q.z.count + q.e.count), q.w.seq};
+        if (s.entries[0] != q.z && !c.believe_cas) return anew("helps move: CAS of entry 0 failed");
+        if (s.entries[0] == q.z)
+          n.entries[0] = {0, static_cast<u8>(q.z.count + (c.move_bare ? q.e.count : q.e.tokens())), q.z.extra, q.w.seq};
         q.e = q.z = {};
         return go(x_entry, "helps move: CAS of entry 0");
       case x_entry:
@@ -369,17 +425,36 @@ struct model {
         if (s.entries[q.w.entry] == q.e) {
           entry& to = n.entries[q.w.entry];
           to.seq = q.w.seq;
-          if (what == op_take) ++to.count;
-          if (what == op_give) --to.count;
-          if (what == op_ret || what == op_move) to.actor = to.count = 0;
+          if (what == op_take || (what == op_hold && c.counted)) ++to.count;
+          else if (what == op_give && to.extra && !c.give_bare) to.extra = 0;
+          else if (what == op_give || (what == op_undo && (c.counted || c.undo_counts))) --to.count;
+          else if (what == op_hold || what == op_undo) to.extra = what == op_hold;
+          else to.actor = to.count = to.extra = 0;
+          return decided("helps: CAS of the entry");
         }
-        return decided("helps: CAS of the entry");
+        return c.believe_cas ? decided("helps: CAS of the entry failed") : anew("helps: CAS of the entry failed");
+      // ---- an acquire that does not chain; one that does, and its number
+      case r_extra: q.op = s.entries[q.mine].extra ? op_take : op_hold; return go(x_cas, "loads its entry's extra");
+      case r_owner:
+        if (s.entries[q.at].actor != (s.queue[0] & 7)) q.at = 0;
+        return go(x_cas, "serve: loads the head's entry");
+      case r_number: q.e.seq = s.entries[q.mine].seq; return go(x_cas, "loads its entry's number");
       // ---- which entry gives, or comes back?
       case r_mine: {
-        const u8 count = s.entries[q.mine].count;
-        q.most = count;
-        if (q.job == j_down || q.job == j_end) return go(x_cas, "loads the entry's count");
-        if (count > 0 || (q.job == j_undo && c.undo_blind)) return found(op_give, q.mine, "loads its entry: has one");
+        if (q.job == j_down) q.mine = static_cast<u8>(c.no_ret ? 0 : entry_of(s, s.who));
+        if (q.job == j_down && !q.mine) {
+          load(q, n.own[n.who - 1] && !c.no_private ? j_private : j_serve);
+          return done(n, i, "it has no entry", out);
+        }
+        const entry& e = s.entries[q.mine];
+        const bool ends = q.job == j_down || q.job == j_end;
+        q.most = static_cast<u8>((ends ? c.ret_bare : c.mine_bare) ? e.count : e.tokens());
+        if (ends) {  // who is dead changes nothing more, so its entry can be freed without the word
+          if ((q.job == j_end && !c.free_unnamed) || (c.free_bare ? e.count : e.tokens()) > 0) return go(x_cas, "loads the entry");
+          q.e = e, q.most = 0;
+          return go(x_free, "loads the entry: nothing");
+        }
+        if (q.most > 0 || (q.job == j_undo && c.undo_blind)) return found(op_give, q.mine, "loads its entry: has one");
         q.most = 0;
         if (q.job == j_private) {  // others have released them
           n.own[n.who - 1] = n.p[n.who - 1].held = 0;
@@ -390,12 +465,19 @@ struct model {
         q.at = 1;
         return go(r_scan, "loads entry 0: nothing");
       }
+      case x_free:
+        if (s.entries[q.mine] != q.e) return anew("CAS of the entry failed");
+        n.entries[q.mine] = {0, 0, 0, q.e.seq};
+        if (q.job == j_down) n.p[n.who - 1].held = 0, load(q, j_down);
+        else ended(n, i);
+        return done(n, i, "frees the entry", out);
       case r_zero:
         if (s.entries[0].count > 0) return found(op_give, 0, "loads entry 0: has one");
         q.at = 1;
         return go(r_scan, "loads entry 0: nothing");
       case r_scan:
-        if (s.entries[q.at].count > q.most) q.most = s.entries[q.at].count, q.best = q.at;
+        if (const int has = c.scan_bare ? s.entries[q.at].count : s.entries[q.at].tokens(); has > q.most)
+          q.most = static_cast<u8>(has), q.best = q.at;
         if (++q.at == q.mine) ++q.at;
         if (q.at <= last_entry()) return go(r_scan, "loads an entry");
         if (q.best) return found(op_give, q.best, "loads an entry: takes the largest");
@@ -427,25 +509,29 @@ struct model {
     }
     u8 flags = static_cast<u8>(s.w.flags & ~op_bits);
     auto set = [&](int value, op o, int where) {
-      n.w = {static_cast<u8>(value), static_cast<u8>(flags | o), static_cast<u8>(where), fresh(s, s.w, where, o == op_move)};
+      const bool chain = o == op_undo || (o == op_hold && (was.w.flags & op_bits) == op_undo && was.w.entry == where);
+      n.w = {static_cast<u8>(value), static_cast<u8>(flags | o), static_cast<u8>(where),
+             fresh(s, s.w, chain ? was.e.seq : s.entries[where].seq, o == op_move, chain ? c.chain_repeats : c.seq_repeats)};
       if (o == op_grow) ++n.total;
     };
     switch (was.job) {
       case j_acquire:
-        set(s.w.value - 1, op_take, was.mine);
+        set(s.w.value - 1, static_cast<op>(was.op), was.mine);
         ++n.p[i].held;
-        release(n, i);
-        return done(n, i, "acquire: has a token", out, fair,
-                    s.entries[was.mine].actor == i + 1 ? nullptr : "its entry is not its own");
+        has_one(n, i);
+        return done(n, i, was.op == op_hold ? "acquire: hold" : "acquire: take", out, fair,
+                    s.entries[was.mine].actor != owner(i) + 1 ? "its entry is not its own"
+                    : s.w.flags & hand_over                   ? "takes a token that is handed over"
+                                                              : nullptr);
       case j_release: {
         const bool ring = flags & (waiters | hand_over), first = !(flags & poked);
         flags = with(flags, poked, ring || !first);
         set(s.w.value + 1, static_cast<op>(was.op), was.at);
         if (n.p[i].held) --n.p[i].held;
-        else ++n.extra;
-        if (ring && first && !c.no_poke) at(q, p_poke);
+        else ++n.gifts;
+        if (ring && first && !(was.op == op_undo ? c.chain_quiet : c.no_poke)) at(q, p_poke);
         else round_over(n, i);
-        return done(n, i, "release", out);
+        return done(n, i, was.op == op_undo ? "release: undo" : "release", out);
       }
       case j_undo:
       case j_give:
@@ -463,11 +549,12 @@ struct model {
       case j_down:
         set(s.w.value + was.most, op_ret, was.mine);
         n.p[n.who - 1].held = 0;
-        load(q, j_serve);
+        load(q, j_down);
         return done(n, i, "ret", out);
       case j_end:
         set(s.w.value, op_move, was.mine);
-        load(q, j_serve);
+        if (i == actor()) load(q, j_serve);
+        else n.orphans = static_cast<u8>(n.orphans + n.p[i].held), n.p[i].held = 0, load(q, j_left);
         return done(n, i, "move", out);
       default: break;
     }
@@ -507,7 +594,7 @@ struct model {
       case p_claim: {
         entry& e = n.entries[q.at];
         if (e.actor == 0) {  // a load and a CAS, which nobody can tell from one step
-          e.actor = static_cast<u8>(i + 1), q.mine = q.at;
+          e.actor = static_cast<u8>(i + 1), e.count = e.extra = 0, q.mine = q.at;
           if (c.claim_resets) e.seq = 0;
           load(q, j_acquire);
           return done(n, i, "claims an entry", out);
@@ -526,7 +613,7 @@ struct model {
         }
         if (p.cell != granted) return;
         p.cell = entered;
-        release(n, i);
+        has_one(n, i);
         return done(n, i, "acquire: ENTERED", out);
       case p_cancel:
         send(n, i, cancel);
@@ -536,18 +623,14 @@ struct model {
       case p_poke: send(n, i, poke), round_over(n, i); return done(n, i, "release: sends poke", out);
       case p_ask:
         if (p.held) --p.held;
-        else ++n.extra;
+        else ++n.gifts;
         ++n.asked;
         send(n, i, give_for_me), round_over(n, i);
         return done(n, i, "release: asks the actor", out);
       case p_end:
-        send(n, i, end);
-        n.orphans = static_cast<u8>(n.orphans + p.held), p.held = 0;
-        if (c.entries) q.mine = 0;
-        if (s.reopens == 0) return go(p_done, "drops its handle");
-        --n.reopens, p.left = 1;  // without waiting for the actor
-        begin(n, i);
-        return done(n, i, "drops its handle, opens it again", out);
+        if (c.self && q.mine) load(q, j_end);
+        else send(n, i, end), ended(n, i);
+        return done(n, i, "drops its handle", out);
       default: return;
     }
   }
@@ -605,8 +688,8 @@ struct model {
       }
       if (s.a[i].pc == p_dead && (m == none || c.down_early)) {
         leave(n, id, 0);
-        n.a[i].pc = p_gone, n.who = id, q.mine = static_cast<u8>(entry_of(s, id));
-        load(q, q.mine && !c.no_ret ? j_down : (n.own[i] && !c.no_private ? j_private : j_serve));
+        n.a[i].pc = p_gone, n.who = id;
+        load(q, j_down);
         hears("hears of a death");
       }
     }
@@ -614,12 +697,13 @@ struct model {
   }
 
   std::string show(const state& s) const {
-    static constexpr const char* ops[] = {"none", "take", "give", "grow", "ret", "move"};
+    static constexpr const char* ops[] = {"none", "take", "give", "grow", "ret", "move", "hold", "undo"};
     static constexpr const char* cells[] = {"", "WAITING", "GRANTED", "ENTERED", "CANCELLED"};
     std::string t = "value " + std::to_string(s.w.value) + (s.w.flags & waiters ? " W" : "") + (s.w.flags & hand_over ? " H" : "") +
                     (s.w.flags & poked ? " P " : " ") + ops[s.w.flags & op_bits] + "(" + std::to_string(s.w.entry) + ")#" +
                     std::to_string(s.w.seq) + " entries";
-    for (int i = 0; i <= last_entry(); ++i) t += " " + std::to_string(s.entries[i].count) + "#" + std::to_string(s.entries[i].seq);
+    for (int i = 0; i <= last_entry(); ++i)
+      t += " " + std::to_string(s.entries[i].count) + (s.entries[i].extra ? "+1#" : "#") + std::to_string(s.entries[i].seq);
     for (int i = 0; i < c.processes; ++i)
       if (s.p[i].cell != idle) t += " p" + std::to_string(i) + " " + cells[s.p[i].cell];
     t += " queue";
@@ -630,7 +714,7 @@ struct model {
 };
 
 constexpr const char *stuck = "stuck", *lost = "tokens are lost or doubled", *underflow = "an entry gives what it has not",
-                     *too_many = "more hold a token than there are";
+                     *too_many = "more hold a token than there are", *nobodys = "an entry has a token that nobody holds";
 constexpr models::run<config> runs[] = {
     {"plain", {.rounds = 2}},
     {"time_out", {.rounds = 2, .time_outs = 2}},
@@ -652,6 +736,28 @@ constexpr models::run<config> runs[] = {
     {"overflow_giver", {.processes = 3, .givers = 1, .entries = 1}},
     {"reopen", {.entries = 2, .reopens = 1, .ends = 1, .kills = 1}},
     {"wrap", {.rounds = 2, .wrap = 5}},
+    {"nested", {.rounds = 2, .tokens = 2, .nested = 1}},
+    {"nested_both", {.tokens = 3, .nested = 2, .kills = 1}},
+    {"nested_kill", {.rounds = 2, .tokens = 2, .nested = 1, .kills = 1}},
+    {"nested_time_out", {.rounds = 2, .tokens = 2, .nested = 1, .time_outs = 1}},
+    {"nested_three", {.processes = 3, .tokens = 2, .nested = 1}},
+    {"nested_bounded", {.processes = 3, .tokens = 2, .givers = 1, .bounded = 1, .nested = 1}},
+    {"nested_ends", {.processes = 3, .tokens = 2, .givers = 1, .nested = 1, .ends = 1}},
+    {"chain", {.processes = 3, .rounds = 3, .busy = 1}},
+    {"chain_two", {.processes = 3, .rounds = 3, .tokens = 2, .busy = 1}},
+    {"chain_kill", {.processes = 3, .rounds = 2, .tokens = 2, .busy = 1, .kills = 1}},
+    {"chain_stop", {.processes = 3, .rounds = 2, .tokens = 2, .busy = 1, .stops = 1, .look = 1}},
+    {"chain_time_out", {.rounds = 3, .time_outs = 1}},
+    {"chain_giver", {.processes = 3, .rounds = 3, .tokens = 2, .givers = 1, .busy = 1, .kills = 1}},
+    {"chain_bounded", {.processes = 3, .rounds = 3, .givers = 1, .bounded = 1, .busy = 1}},
+    {"chain_ends", {.processes = 3, .rounds = 2, .tokens = 2, .givers = 1, .busy = 1, .ends = 1}},
+    {"chain_claim", {.rounds = 3, .entries = 1, .busy = 1, .kills = 1, .time_outs = 1}},
+    {"chain_claim_three", {.processes = 3, .rounds = 2, .entries = 1, .busy = 1, .kills = 1}},
+    {"chain_wrap", {.rounds = 4, .busy = 1, .wrap = 7}},
+    {"threads", {.processes = 3, .rounds = 2, .tokens = 2, .threads = 1, .busy = 1}},
+    {"threads_nested", {.processes = 3, .tokens = 2, .nested = 1, .threads = 1}},
+    {"self_ends", {.entries = 2, .ends = 1, .kills = 1, .self = 1}},
+    {"self_reopen", {.tokens = 0, .givers = 1, .entries = 1, .reopens = 1, .time_outs = 1, .self = 1}},
     {"no_help", {.no_help = 1}, lost},
     {"no_reread", {.rounds = 2, .no_reread = 1}, lost},
     {"no_seq", {.no_seq = 1}, lost},
@@ -660,7 +766,7 @@ constexpr models::run<config> runs[] = {
     {"claim_resets", {.processes = 2, .entries = 1, .kills = 1, .claim_resets = 1}, "its entry is not its own"},
     {"by_id", {.entries = 2, .reopens = 1, .ends = 1, .by_id = 1}, "its entry is not its own"},
     {"move_reversed", {.ends = 1, .move_reversed = 1}, lost},
-    {"move_unread", {.processes = 3, .entries = 2, .move_unread = 1}, underflow},
+    {"move_unread", {.processes = 3, .tokens = 2, .givers = 1, .entries = 1, .ends = 1, .move_unread = 1}, lost},
     {"no_move", {.ends = 1, .no_move = 1}, stuck},
     {"no_ret", {.kills = 1, .no_ret = 1}, stuck},
     {"no_private", {.entries = 1, .kills = 1, .no_private = 1}, stuck},
@@ -668,15 +774,39 @@ constexpr models::run<config> runs[] = {
     {"no_look", {.stops = 1}, stuck},
     {"serve_once", {.processes = 3, .tokens = 0, .givers = 1, .gives = 2, .keeps = 1, .serve_once = 1}, stuck},
     {"no_take", {.no_take = 1}, too_many},
-    {"no_undo", {.time_outs = 1, .no_undo = 1}, stuck},
+    {"no_undo", {.time_outs = 1, .no_undo = 1}, nobodys},
     {"undo_blind", {.anyway = 1, .time_outs = 1, .undo_blind = 1}, underflow},
     {"cancel_stores", {.time_outs = 1, .cancel_stores = 1}, stuck},
-    {"no_poke", {.no_poke = 1}, stuck},
+    {"no_poke", {.rounds = 2, .no_poke = 1}, stuck},
     {"no_w", {.no_w = 1}, stuck},
     {"p_stays", {.p_stays = 1}, stuck},
     {"h_stays", {.h_stays = 1}, stuck},
     {"error_unchecked", {.processes = 3, .tokens = 2, .givers = 1, .bounded = 1, .error_unchecked = 1}, "refused"},
+    {"believe_cas", {.rounds = 2, .believe_cas = 1}, lost},
+    {"hold_nested", {.tokens = 2, .nested = 1, .hold_nested = 1}, lost},
+    {"extra_early", {.tokens = 2, .nested = 1, .extra_early = 1}, lost},
+    {"chain_any", {.rounds = 2, .chain_any = 1}, lost},
+    {"chain_others", {.tokens = 2, .chain_others = 1}, nobodys},
+    {"chain_take", {.chain_take = 1}, lost},
+    {"chain_give", {.rounds = 2, .chain_give = 1}, lost},
+    {"chain_handing", {.rounds = 2, .chain_handing = 1}, "takes a token that is handed over"},
+    {"chain_quiet", {.chain_quiet = 1}, stuck},
+    {"chain_repeats", {.rounds = 4, .busy = 1, .wrap = 7, .chain_repeats = 1}, lost},
+    {"counted", {.counted = 1}, lost},
+    {"undo_counts", {.undo_counts = 1}, lost},
+    {"ret_bare", {.kills = 1, .ret_bare = 1}, lost},
+    {"move_bare", {.ends = 1, .move_bare = 1}, lost},
+    {"give_bare", {.tokens = 2, .nested = 1, .give_bare = 1}, lost},
+    {"mine_bare", {.processes = 3, .tokens = 2, .mine_bare = 1}, nobodys},
+    {"scan_bare", {.processes = 3, .tokens = 2, .givers = 1, .bounded = 1, .scan_bare = 1}, "refused"},
+    {"free_bare", {.kills = 1, .free_bare = 1}, lost},
+    {"free_unnamed", {.tokens = 0, .givers = 1, .entries = 1, .reopens = 1, .time_outs = 1, .self = 1, .free_unnamed = 1}, lost},
     {"three_rounds", {.rounds = 3, .kills = 1, .time_outs = 1}, nullptr, true},
+    {"chain_stop_three", {.processes = 3, .rounds = 3, .tokens = 2, .busy = 1, .stops = 1, .look = 1}, nullptr, true},
+    {"chain_kill_time_out", {.processes = 3, .rounds = 2, .busy = 1, .kills = 1, .time_outs = 1}, nullptr, true},
+    {"nested_kill_time_out", {.rounds = 2, .tokens = 2, .nested = 1, .kills = 1, .time_outs = 1}, nullptr, true},
+    {"threads_three", {.processes = 3, .rounds = 2, .tokens = 2, .threads = 1, .busy = 2}, nullptr, true},
+    {"self_three", {.processes = 3, .tokens = 2, .givers = 1, .entries = 2, .ends = 1, .self = 1}, nullptr, true},
     {"claim_kill", {.processes = 3, .entries = 2, .ends = 1, .kills = 1}, nullptr, true},
     {"overflow_three", {.processes = 3, .tokens = 2, .entries = 1, .kills = 1, .time_outs = 1}, nullptr, true},
     {"stop_three", {.processes = 3, .tokens = 2, .kills = 1, .stops = 1, .time_outs = 1, .look = 1}, nullptr, true},
@@ -688,7 +818,8 @@ constexpr models::field<config> fields[] = {
     {"entries", &config::entries},     {"bounded", &config::bounded}, {"anyway", &config::anyway},
     {"reopens", &config::reopens},     {"ends", &config::ends},       {"kills", &config::kills},
     {"stops", &config::stops},         {"look", &config::look},       {"time_outs", &config::time_outs},
-    {"wrap", &config::wrap},
+    {"wrap", &config::wrap},           {"nested", &config::nested},   {"threads", &config::threads},
+    {"busy", &config::busy},           {"self", &config::self},
 };
 
 }  // namespace

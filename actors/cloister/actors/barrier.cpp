@@ -66,22 +66,23 @@ result<std::size_t> barrier::wait(deadline until) const {
   try {
     const auto epoch = it.body<barrier_body>().epoch.load();
     detail::waiting w(here->cells(), here->take_cell());
-    tell(sync_call::want, w, epoch);
     detail::fault_point("meet", 1);
+    tell(sync_call::want, w, epoch);
+    detail::fault_point("meet", 2);
     const auto how = w.sleep(until);
     if (how != detail::wait_status::ready && w.change(cell_state::waiting, cell_state::cancelled)) {
       withdraw(it, w, how == detail::wait_status::timed_out ? 0 : 1);
       return interruption(it, "wait", how);
     }
     if (w.state() == cell_state::registered && w.value() == run_the_action) {
-      detail::fault_point("meet", 2);
+      detail::fault_point("meet", 3);
       try {
         if (action_) action_->run();
       } catch (...) {
         withdraw(it, w, 2);
         throw;
       }
-      detail::fault_point("meet", 3);
+      detail::fault_point("meet", 4);
       tell(sync_call::acted, w);
     }
     // What was decided is on its way; there is nothing to wait for but the first process.

@@ -43,11 +43,15 @@ enum class taking : std::uint8_t { done, empty, no_entry };
 
 taking take_free(attachment& object, const token_table& table) {
   for (;;) {
-    const auto w = table.settled();
+    auto w = table.word();
+    const auto known = known_entry(object, table);
+    const bool again = known != 0 && w.op() == token_op::undo && w.entry() == known;
+    if (!again) w = table.settled();
     if (w.value() == 0 || w.has(token_word::handing)) return taking::empty;
-    const auto n = own_entry(object, table);
+    const auto n = again ? known : own_entry(object, table);
     if (n == 0) return taking::no_entry;
-    if (table.take(w, n, w.raw & token_word::flags)) return taking::done;
+    const auto flags = w.raw & token_word::flags;
+    if (again ? table.take_again(w, n, flags) : table.take_own(w, n, flags)) return taking::done;
   }
 }
 
@@ -83,10 +87,12 @@ bool had_none(attachment& object) {
 void give(attachment& object) {
   const token_table table(object.body<semaphore_body>());
   for (;;) {
-    const auto w = table.settled();
+    auto w = table.word();
     const auto mine = known_entry(object, table);
+    const bool again = mine != 0 && w.op() == token_op::hold && w.entry() == mine;
+    if (!again) w = table.settled();
     std::optional<unsigned> whose;
-    if (mine != 0 && table.entry(mine).count() > 0) whose = mine;
+    if (again || (mine != 0 && table.entry(mine).tokens() > 0)) whose = mine;
     else if (had_none(object)) return membership::require().tell(object.id(), static_cast<std::uint32_t>(sync_call::give), nullptr);
     else whose = table.somebody_with_tokens();
     const bool bounded = (object.small().options & is_bounded) != 0;
@@ -98,7 +104,7 @@ void give(attachment& object) {
     auto flags = w.raw & token_word::flags;
     if (w.has(token_word::waiters) || w.has(token_word::handing)) flags |= token_word::poked;
     fault_point("release", 1);
-    if (!(whose ? table.give(w, *whose, flags) : table.grow(w, flags))) continue;
+    if (!(again ? table.give_again(w, mine, flags) : whose ? table.give(w, *whose, flags) : table.grow(w, flags))) continue;
     fault_point("release", 2);
     if ((flags & token_word::poked) != 0 && !w.has(token_word::poked)) hint(object, sync_call::poke);
     return;

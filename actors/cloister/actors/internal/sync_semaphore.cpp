@@ -42,7 +42,7 @@ void sync_semaphore::forget_private(std::uint16_t actor, bool tokens_stay) {
   if (had.empty() || tokens_stay) return;
   for (unsigned i = 0; i < had.mapped(); ++i) {
     table_.settled();
-    if (table_.entry(0).count() > 0) give(0);
+    if (table_.entry(0).tokens() > 0) give(0);
   }
 }
 
@@ -50,7 +50,7 @@ void sync_semaphore::forget_private(std::uint16_t actor, bool tokens_stay) {
 void sync_semaphore::give(unsigned entry) {
   for (;;) {
     const auto w = table_.settled();
-    const auto whose = table_.entry(entry).count() > 0 ? std::optional(entry) : table_.somebody_with_tokens();
+    const auto whose = table_.entry(entry).tokens() > 0 ? std::optional(entry) : table_.somebody_with_tokens();
     const bool bounded = head().kind == static_cast<std::uint32_t>(detail::sync_kind::bounded_semaphore);
     if (!whose && (bounded || w.value() == token_word::most)) {
       if (table_.is_still(w)) return;
@@ -70,7 +70,9 @@ std::int64_t sync_semaphore::look() {
 
 void sync_semaphore::serve() {
   for (;;) {
-    const auto w = table_.settled();
+    // Not settled where only the flags change: somebody may take and give all the time.
+    auto w = table_.word();
+    if (!queue_.empty() && w.value() > 0) w = table_.settled();
     if (queue_.empty()) {
       if ((w.raw & token_word::flags) == 0 || table_.mark(w, 0)) return;
       continue;
