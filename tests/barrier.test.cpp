@@ -146,6 +146,34 @@ TEST_CASE("_TestBarrier.test_reset, test_abort_and_reset: who waits hears of it,
   three.end(true);
 }
 
+TEST_CASE("two who reset it at the same time leave it as new") {
+  const barrier b{here(), 1};
+  const auto reset_often = [](barrier it) {
+    for (int i = 0; i < 1000 / harness::slowdown; ++i) it.reset();
+  };
+  process one{here(), reset_often, b}, two{here(), reset_often, b};
+  CHECK(one.join(50s).value().success());
+  CHECK(two.join(50s).value().success());
+  CHECK_FALSE(b.broken());
+  CHECK(b.wait(20s));
+}
+
+TEST_CASE("who has no time passes if it is the last, and breaks it if it is not") {
+  CHECK(barrier(here(), 1).wait(deadline::passed()).value() == 0);
+  const barrier b{here(), 2};
+  CHECK(b.wait(deadline::passed()) == errc::timed_out);
+  CHECK(b.broken());
+}
+
+TEST_CASE("a forked process that has nothing to do with a barrier breaks none when it fails") {
+  const barrier b{here(), 1}, named{here(), 1};
+  process p{here(), by(start_method::fork), [](barrier) { ::_exit(3); }, named};
+  CHECK(p.join(20s).value().code() == 3);
+  CHECK_FALSE(b.broken());
+  CHECK(b.wait(20s));
+  CHECK(named.broken());
+}
+
 TEST_CASE("_TestBarrier.test_timeout, test_default_timeout: who is late breaks it for all") {
   const bool by_default = GENERATE(false, true);
   const barrier b{here(), 3, {.timeout = by_default ? 50ms : std::chrono::nanoseconds::max()}};

@@ -3,9 +3,11 @@
 #include "process_support.hpp"
 
 #include <cloister/actors/condition.hpp>
+#include <cloister/actors/deadlock.hpp>
 
 #include <csignal>
 #include <mutex>
+#include <thread>
 
 using namespace cloister;
 using namespace support;
@@ -155,6 +157,68 @@ TEST_CASE("a process that dies with a notification that it had not come out with
   CHECK(waiters.out.get(20s));
 }
 
+TEST_CASE("a wait without time gives the mutex up, too") {
+  const mutex m{here()};
+  const condition c{here(), m};
+  const queue<int> up{here()}, out{here()};
+  const std::scoped_lock g(c);
+  const process p{here(),
+                  [](mutex it, sink<int> ready, sink<int> say) {
+                    ready.put(1);
+                    const std::scoped_lock other(it);
+                    say.put(1);
+                  },
+                  m, up, out};
+  REQUIRE(up.get(20s));
+  while (!out.try_get()) CHECK(c.wait(deadline::passed()) == errc::timed_out);
+}
+
+TEST_CASE("who comes out of a wait gets its mutex back, also where that closes a circle: another one gives way, or nobody does") {
+  const bool other_gives_way = GENERATE(true, false);
+  const mutex m{here(), {.name = "m", .on_deadlock = on_deadlock::error}};
+  const mutex b{here(), {.name = "b", .on_deadlock = other_gives_way ? on_deadlock::error : on_deadlock::wait}};
+  const condition c{here(), m};
+  const queue<deadlock> watched{here()};
+  watch_deadlocks(watched);
+  const queue<int> up{here()}, out{here()};
+  b.lock();
+  process waits{here(),
+                [](mutex first, condition it, sink<int> ready, sink<int> say) {
+                  const std::scoped_lock g(first);
+                  const std::scoped_lock h(it);
+                  ready.put(1);
+                  static_cast<void>(it.wait(20s));
+                  say.put(2);
+                },
+                b,
+                c,
+                up,
+                out};
+  b.unlock();
+  REQUIRE(up.get(20s));
+  std::string said;
+  std::thread holds([&] {
+    m.lock();  // it waits
+    c.notify();
+    try {
+      b.lock();
+      said = b.owner_died() ? "locked after a death" : "locked";
+      b.unlock();
+    } catch (const failure& f) { said = to_string(f.code()); }
+    m.unlock();
+  });
+  CHECK(watched.get(20s).value().broken == other_gives_way);
+  if (other_gives_way) {
+    CHECK(out.get(20s));
+    CHECK(waits.join(20s).value().success());
+  } else {
+    CHECK(out.get(20ms) == errc::timed_out);
+    waits.kill();
+  }
+  holds.join();
+  CHECK(said == (other_gives_way ? "deadlock" : "locked after a death"));
+}
+
 TEST_CASE("a process that is asked to stop while it waits has the mutex when it hears of it") {
   const mutex m{here()};
   const condition c{here(), m};
@@ -168,7 +232,10 @@ TEST_CASE("a process that is asked to stop while it waits has the mutex when it 
                 it.wait();
               } catch (const failure& f) { say.put(f.code() == errc::stopping && with.is_mine()); }
             },
-            c, m, up, out};
+            c,
+            m,
+            up,
+            out};
   up.get();
   p.terminate();
   CHECK(out.get(20s).value());

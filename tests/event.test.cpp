@@ -59,12 +59,10 @@ TEST_CASE("promise 10: who waits when it is set returns, though it is cleared at
   std::vector<process> crew;
   for (int i = 0; i < 3; ++i) crew.emplace_back(here(), wait_and_say, e, up, out);
   for (int i = 0; i < 3; ++i) up.get();
-  // They say that they are there before they wait: the first sets may come too early for some.
-  for (int n = 0; n < 3;) {
-    e.set();
-    e.clear();
-    if (out.get(5ms)) ++n;
-  }
+  for (const auto& p : crew) REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }, 20s));
+  e.set();
+  e.clear();
+  for (int n = 0; n < 3; ++n) CHECK(out.get(20s));
   for (auto& p : crew) CHECK(p.join(20s).value().success());
 }
 

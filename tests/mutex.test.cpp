@@ -9,6 +9,7 @@
 #include <array>
 #include <csignal>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 
 #include <unistd.h>
@@ -174,14 +175,94 @@ TEST_CASE("promise 08: the owner is killed a thousand times, and a waiter gets t
   }
 }
 
-TEST_CASE("a process that ends normally with a lock leaves it to the next, who is told") {
+TEST_CASE(
+    "a process that ends with a lock, normally or by an exception, leaves it to the next, who is told who it was, and how it ended") {
+  EACH_METHOD(how);
+  const bool throws = GENERATE(false, true);
   const mutex m{here()};
-  process p{here(), [](mutex other) { other.lock(); }, m};
-  CHECK(p.join(20s).value().success());
-  REQUIRE(m.lock(20s));
+  process p{here(),
+            {.name = "forgetful", .start = how},
+            [](mutex other, bool fails) {
+              other.lock();
+              if (fails) throw std::runtime_error("forgot it");
+            },
+            m,
+            throws};
+  const auto pid = p.pid();
+  const auto exit = p.join(20s).value();
+  CHECK(exit.success() == !throws);
+  REQUIRE(m.try_lock());
   REQUIRE(m.owner_died());
-  CHECK(m.owner_died()->exit.success() == false);  // it let go of its last handle before it ended
+  CHECK(m.owner_died()->process.pid == pid);
+  CHECK(m.owner_died()->process.name == "forgetful");
+  CHECK(m.owner_died()->exit == exit);
   m.unlock();
+}
+
+TEST_CASE("only the owner unlocks it, says that it has recovered, or asks who died") {
+  const mutex m{here()};
+  m.lock();
+  const auto not_mine = [](const mutex& it) {
+    int refused = 0;
+    const auto count = [&](const auto& call) {
+      try {
+        call();
+      } catch (const failure& f) { refused += f.code() == errc::not_owner ? 1 : 0; }
+    };
+    count([&] { it.unlock(); });
+    count([&] { it.recovered(); });
+    count([&] { static_cast<void>(it.owner_died()); });
+    return refused;
+  };
+  std::thread([&] { CHECK(not_mine(m) == 3); }).join();
+  const queue<int> out{here()};
+  const process p{here(),
+                  [](mutex it, sink<int> say) {
+                    int refused = 0;
+                    try {
+                      it.unlock();
+                    } catch (const failure& f) { refused = f.code() == errc::not_owner ? 1 : 0; }
+                    say.put(refused);
+                  },
+                  m, out};
+  CHECK(out.get(20s).value() == 1);
+  CHECK(m.is_mine());
+  m.unlock();
+}
+
+TEST_CASE("threads that come and go take no other's name: one that waits for an old one is in no circle") {
+  const mutex m{here(), {.on_deadlock = on_deadlock::error}};
+  const mutex other{here()};
+  m.lock();
+  for (int i = 0; i < 66'000; ++i) std::thread([&] { other.lock(), other.unlock(); }).join();
+  std::thread late([&] {
+    CHECK_NOTHROW(m.lock());
+    m.unlock();
+  });
+  std::this_thread::sleep_for(20ms);  // so that it most likely waits; it must come through either way
+  m.unlock();
+  late.join();
+}
+
+TEST_CASE("a circle with a deadline in it is none: it opens by itself") {
+  const mutex a{here(), {.on_deadlock = on_deadlock::error}}, b{here(), {.on_deadlock = on_deadlock::error}};
+  const queue<deadlock> watched{here()};
+  watch_deadlocks(watched);
+  a.lock();
+  const queue<int> up{here()};
+  process p{here(),
+            [](mutex first, mutex second, sink<int> ready) {
+              const std::scoped_lock g(second);
+              ready.put(1);
+              const std::scoped_lock h(first);
+            },
+            a, b, up};
+  REQUIRE(up.get(20s));
+  REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }, 20s));
+  CHECK(b.lock(50ms) == errc::timed_out);
+  CHECK(watched.empty());
+  a.unlock();
+  CHECK(p.join(20s).value().success());
 }
 
 TEST_CASE("promise 09: dead waiters are passed over") {
@@ -198,6 +279,7 @@ TEST_CASE("promise 09: dead waiters are passed over") {
   for (int i = 0; i < 6; ++i) {
     crew.emplace_back(here(), wait, m, up, got, i);
     up.get();
+    REQUIRE(harness::eventually([&] { return harness::asleep(crew.back().pid()); }, 20s));
   }
   for (const int i : {0, 2, 5}) crew[static_cast<std::size_t>(i)].kill();
   m.unlock();

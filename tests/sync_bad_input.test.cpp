@@ -8,6 +8,9 @@
 #include <cstring>
 #include <filesystem>
 #include <random>
+#include <thread>
+
+#include <unistd.h>
 
 using namespace cloister;
 using namespace support;
@@ -112,6 +115,77 @@ TEST_CASE("whatever is written over their memory, calls come back by their deadl
     CHECK(untouched.lock(20s));
     untouched.unlock();
   }
+}
+
+TEST_CASE("a head that says what cannot be is of no use to others, and no harm to the first process") {
+  const queue<int> out{here()};
+  const mutex untouched{here()};
+  // Its objects are new when the first process reads their heads, or are known to it already.
+  for (const bool known : {false, true}) {
+    INFO("known: " << known);
+    process wild{here(),
+                 [](const node& inner, bool first_used, sink<int> say) {
+                   const open<barrier> b{inner, 3};
+                   const open<mutex> m{inner};
+                   if (first_used) {
+                     static_cast<void>(b.wait(1ms));
+                     b.reset();
+                     m.lock();
+                     m.unlock();
+                   }
+                   b.head().options = 0;
+                   m.head().kind = static_cast<std::uint32_t>(detail::sync_kind::semaphore);
+                   int came_back = 0;
+                   const auto count = [&](const auto& call) {
+                     try {
+                       call();
+                     } catch (const failure&) {}
+                     ++came_back;
+                   };
+                   count([&] { static_cast<void>(b.wait(20ms)); });
+                   count([&] { b.reset(); });
+                   std::thread([&] { m.lock(); }).join();
+                   count([&] { static_cast<void>(m.lock(20ms)); });
+                   say.put(came_back);
+                 },
+                 known, out};
+    CHECK(out.get(20s).value() == 3);
+    CHECK(wild.join(20s).has_value());
+    CHECK(untouched.lock(20s));
+    untouched.unlock();
+  }
+}
+
+TEST_CASE("a first process without a descriptor left is an error for who would wait, and nobody's death") {
+  const mutex m{here()};
+  m.lock();
+  const queue<int> up{here()}, go{here()};
+  const queue<std::string> out{here()};
+  process p{here(),
+            [](mutex it, sink<int> ready, source<int> in, sink<std::string> say) {
+              ready.put(1);
+              in.get();
+              const auto got = it.lock(20s);
+              say.put(got ? "locked" : std::string(to_string(got.error().code())));
+              in.get();
+              say.put(it.lock(20s) ? "locked" : "not locked");
+              it.unlock();
+            },
+            m,
+            up,
+            go,
+            out};
+  REQUIRE(up.get(20s));
+  {
+    std::vector<owned_fd> all;
+    for (int fd; (fd = ::dup(2)) >= 0;) all.emplace_back(fd);
+    go.put(1);
+    CHECK(out.get(20s).value() == "no_descriptors");
+  }
+  m.unlock();
+  go.put(1);
+  CHECK(out.get(20s).value() == "locked");
+  CHECK(p.join(20s).value().success());
 }
 
 TEST_CASE("objects of a node that has ended say gone, without a node and in a later one") {

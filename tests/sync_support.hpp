@@ -19,6 +19,7 @@ struct open : Handle {
   Body& body() const {
     return this->object().template body<Body>();
   }
+  cloister::detail::small_head& head() const { return const_cast<cloister::detail::small_head&>(this->object().small()); }
   Handle handle() const { return *this; }
 };
 

@@ -42,7 +42,7 @@ barrier::barrier(const place& where, std::size_t parties, const detail::action_p
             const auto timeout = static_cast<std::uint64_t>(std::max<std::int64_t>(options.timeout.count(), 0));
             return make_sync(where, detail::sync_kind::barrier,
                              static_cast<std::uint32_t>(parties) | (action ? barrier_has_action : 0), timeout, options.name,
-                             detail::arena::small_body, nullptr);
+                             nullptr);
           }(),
           action) {}  // not moved: nobody says which argument comes first
 
@@ -50,6 +50,16 @@ barrier::barrier(detail::object_handle handle, detail::action_ptr action)
     : sync_handle(std::move(handle)), action_(std::move(action)) {
   object().at_end([](detail::attachment& it) { leave_by_exception(it); });
 }
+
+namespace {
+
+// Whoever was to run the action and comes out without having said that it did: the actor sees that here.
+struct leaves_no_action_open {
+  detail::waiting& w;
+  ~leaves_no_action_open() { static_cast<void>(w.change(cell_state::registered, cell_state::cancelled)); }
+};
+
+}  // namespace
 
 std::size_t barrier::wait() const {
   const auto timeout = std::chrono::nanoseconds(static_cast<std::int64_t>(object().small().parameter));
@@ -64,12 +74,15 @@ result<std::size_t> barrier::wait(deadline until) const {
     here->tell(it.id(), static_cast<std::uint32_t>(what), &w, a);
   };
   try {
-    const auto epoch = it.body<barrier_body>().epoch.load();
+    const std::uint64_t epoch = it.body<barrier_body>().epoch.load();
     detail::waiting w(here->cells(), here->take_cell());
+    const leaves_no_action_open this_one{w};
     detail::fault_point("meet", 1);
-    tell(sync_call::want, w, epoch);
+    // Who has no time is told at once, and may be the last.
+    const bool now = until.has_passed();
+    tell(sync_call::want, w, epoch | (now ? at_once : 0));
     detail::fault_point("meet", 2);
-    const auto how = w.sleep(until);
+    const auto how = w.sleep(now ? deadline::never() : until);
     if (how != detail::wait_status::ready && w.change(cell_state::waiting, cell_state::cancelled)) {
       withdraw(it, w, how == detail::wait_status::timed_out ? 0 : 1);
       return interruption(it, "wait", how);
@@ -108,7 +121,7 @@ void barrier::abort() const {
 void barrier::reset() const {
   auto& it = object();
   if (!usable(it)) throw failure(unusable(it, "reset"));
-  ask_actor(it, sync_call::reset, it.body<barrier_body>().epoch.fetch_add(1) + 1);
+  ask_actor(it, sync_call::reset);
 }
 
 std::size_t barrier::parties() const { return object().small().options & ~barrier_has_action; }

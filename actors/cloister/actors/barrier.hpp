@@ -8,8 +8,9 @@
 // A handle: copies name the same barrier, and travel as arguments and in messages, with the action.
 // Threads and processes: any of the node. Blocks: `wait`, until `parties` wait. A party that does not come breaks the barrier for all, at
 // once: one whose deadline passes, that is asked to stop, whose action throws, that is killed or fails (whoever holds a handle counts as
-// expected), or that ends normally although it took part in the round before and somebody waits. All then get `barrier_broken`, which says
-// who it was, until somebody calls `reset`.
+// expected), or that ends normally, or lets go of its last handle, although it took part in the round before and somebody waits: so keep
+// the handle from round to round. A last handle that goes while an exception passes counts as a failure, also where that is caught. All
+// then get `barrier_broken`, which says who it was, until somebody calls `reset`; whose deadline it was gets `timed_out`.
 #pragma once
 
 #include <cloister/actors/detail/barrier_action.hpp>
@@ -38,7 +39,7 @@ class [[nodiscard]] barrier : public detail::sync_handle {
   /// `failure{invalid}` for no parties, or more than `most_parties`.
   [[nodiscard]] barrier(const place& where, std::size_t parties, const barrier_options& options = {})
       : barrier(where, parties, detail::action_ptr(), options) {}
-  /// `action()` runs in the party that comes last, before any of them goes on.
+  /// `action()` runs in the party that comes last, before any of them goes on: a captureless lambda, or a struct of what travels.
   template <class F>
     requires std::is_invocable_v<const F&>
   [[nodiscard]] barrier(const place& where, std::size_t parties, F action, const barrier_options& options = {})

@@ -6,7 +6,6 @@
 // another waiter is granted instead.
 #include <cloister/actors/condition.hpp>
 
-#include <cloister/actors/internal/lock_calls.hpp>
 #include <cloister/actors/internal/sync_wait.hpp>
 #include <cloister/fault.hpp>
 
@@ -16,9 +15,9 @@ using namespace internal;
 using detail::cell_state;
 
 condition::condition(const place& where, const mutex& with, const condition_options& options)
-    : condition(make_sync(where, detail::sync_kind::condition, 0, 0, options.name, detail::arena::small_body, nullptr), with) {}
+    : condition(make_sync(where, detail::sync_kind::condition, 0, 0, options.name, nullptr), with) {}
 condition::condition(const place& where, const recursive_mutex& with, const condition_options& options)
-    : condition(make_sync(where, detail::sync_kind::condition, 0, 0, options.name, detail::arena::small_body, nullptr), with) {}
+    : condition(make_sync(where, detail::sync_kind::condition, 0, 0, options.name, nullptr), with) {}
 
 result<void> condition::wait(deadline until) const {
   auto& it = object();
@@ -26,7 +25,11 @@ result<void> condition::wait(deadline until) const {
   auto* here = detail::membership::current();
   if (!usable(it)) return unusable(it, "wait");
   if (!mutex_.is_mine()) return sync_error(it, "wait", errc::not_owner, "this thread does not have its mutex");
-  if (until.has_passed()) return sync_error(it, "wait", errc::timed_out, "timed out");
+  if (until.has_passed()) {  // others get their chance all the same
+    const auto depth = unlock_whole(lock);
+    if (auto again = lock_whole(lock, depth); !again) return again;
+    return sync_error(it, "wait", errc::timed_out, "timed out");
+  }
   try {
     detail::waiting w(here->cells(), here->take_cell());
     here->tell(it.id(), static_cast<std::uint32_t>(sync_call::want), &w);

@@ -7,7 +7,8 @@
 //   { std::scoped_lock g{m};  ...;  changed.notify_all(); }                           // in another
 //
 // A handle: copies name the same condition, and travel as arguments and in messages, with its mutex.
-// Threads and processes: any of the node. Blocks: `wait`, with the mutex given up meanwhile; it has it again when it returns or throws.
+// Threads and processes: any of the node. Blocks: `wait`, with the mutex given up meanwhile; it has it again when it returns or throws, but
+// for `gone` and `broken`, when nobody can have it. To have it again is no reason for the error `deadlock`, whatever its options say.
 // A wait without predicate ends only for a notification, its deadline or a stop. `notify` waits for nobody. A waiter that dies is forgotten,
 // and a notification that it was given and did not come out with goes to another one that waited then.
 #pragma once
@@ -17,6 +18,7 @@
 #include <cloister/deadline.hpp>
 #include <cloister/error.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <limits>
 #include <string>
@@ -37,6 +39,10 @@ class [[nodiscard]] condition : public detail::sync_handle {
   /// Until it is notified. A recursive mutex is given up whole, and comes back as often locked as it was.
   /// Throws `failure`: not_owner (this thread does not have the mutex), stopping, interrupted, not_attached, gone, broken.
   void wait() const { wait(deadline::never()).value(); }
+  /// As `wait_for`.
+  template <class Predicate>
+    requires std::predicate<Predicate&>
+  void wait(Predicate holds) const { wait_for(std::move(holds)); }
   /// `timed_out`, or as above.
   result<void> wait(deadline until) const;
   /// Until `holds()`, which is called with the mutex held: at once, after each notification, and when the time is over.
@@ -49,8 +55,9 @@ class [[nodiscard]] condition : public detail::sync_handle {
   result<void> wait_for(Predicate holds, deadline until) const;
 
   /// Ends the waits of `waiters` who wait now, the first first. Best called with the mutex held: a wait that begins at the same time may be
-  /// missed otherwise. Throws only where there is no object or no node.
+  /// missed otherwise. Throws `failure`: not_attached, gone; stopping and no_memory while the first process takes nothing.
   void notify(std::size_t waiters = 1) const;
+  void notify_one() const { notify(1); }
   void notify_all() const { notify(std::numeric_limits<std::size_t>::max()); }
 
   /// Its mutex's, so that std::scoped_lock takes a condition, too.

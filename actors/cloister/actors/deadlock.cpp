@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// The text of a deadlock, and asking for them.
 #include <cloister/actors/deadlock.hpp>
 
 #include <cloister/actors/internal/sync_words.hpp>
@@ -18,9 +19,11 @@ std::string deadlock::text() const {
 }
 
 void watch_deadlocks(const queue<deadlock>& to) {
-  internal::send_request(
+  internal::datagram reply;
+  internal::ask(
       detail::membership::require().control(),
-      internal::subscribe_service{std::string(internal::sync_service()), {detail::object_of(to.handle()).id(), detail::no_role}});
+      internal::subscribe_service{std::string(internal::sync_service()), {detail::object_of(to.handle()).id(), detail::no_role}},
+      {}, reply);
 }
 
 }  // namespace cloister

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Hearing of deadlocks between mutexes: circles of threads that wait, without a deadline, for what the next one has.
 //
-//   queue<deadlock> seen{here()};
+//   queue<deadlock> seen{here};
 //   watch_deadlocks(seen);
 //   ... seen.get().text() ...
 #pragma once
@@ -27,7 +27,7 @@ struct deadlock {
 };
 
 /// From now on each deadlock of the node is put into `to` when it happens, in addition to the log. What does not fit is lost. Any process
-/// of the node; does not wait. Throws `failure{not_attached}` and `stopping`.
+/// of the node; waits for the first process. Throws `failure`: not_attached, no_descriptors, stopping.
 void watch_deadlocks(const queue<deadlock>& to);
 
 }  // namespace cloister

@@ -11,7 +11,7 @@ namespace cloister {
 using namespace internal;
 
 event::event(const place& where, const event_options& options)
-    : event(make_sync(where, detail::sync_kind::event, 0, 0, options.name, detail::arena::small_body, nullptr)) {}
+    : event(make_sync(where, detail::sync_kind::event, 0, 0, options.name, nullptr)) {}
 
 bool event::is_set() const { return event_word{object().body<event_body>().word.load(std::memory_order_acquire)}.is_set(); }
 

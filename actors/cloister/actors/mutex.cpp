@@ -6,11 +6,12 @@
 // the CAS that frees it and before the poke: the actor hears of the death and serves; stopped there: the look every 10 ms does.
 #include <cloister/actors/mutex.hpp>
 
-#include <cloister/actors/internal/lock_calls.hpp>
 #include <cloister/actors/internal/sync_wait.hpp>
 #include <cloister/detail/spin.hpp>
 #include <cloister/detail/stop.hpp>
 #include <cloister/fault.hpp>
+
+#include <unistd.h>
 
 namespace cloister::detail {
 
@@ -58,7 +59,8 @@ void let_go(attachment& object) noexcept {
   give_up(object, true);
 }
 
-result<void> take(attachment& object, deadline until, bool heed_stop) {
+// `must`: whatever stops, and though it closes a circle.
+result<void> take(attachment& object, deadline until, bool must = false) {
   const auto me = this_thread();
   if (me == 0 || object.gone()) [[unlikely]]
     return unusable(object, "lock");
@@ -74,11 +76,11 @@ result<void> take(attachment& object, deadline until, bool heed_stop) {
   fault_point("lock", 1);
   if (!take_free(word, self_actor(), short_of(me))) {
     if (until.has_passed()) return sync_error(object, "lock", errc::timed_out, "another thread has it");
-    if (heed_stop && stop_requested()) return interruption(object, "lock", wait_status::stopped);
+    if (!must && stop_requested()) return interruption(object, "lock", wait_status::stopped);
     const auto attempt = [&] { return take_free(word, self_actor(), short_of(me)); };
     if (!spin_until(attempt, until, this_threads_spin_budget())) {
-      const std::uint64_t who = short_of(me) | (until.is_never() ? waits_for_ever : 0);
-      const auto got = wait_for_grant(object, "lock", sync_call::want, who, until, heed_stop);
+      const std::uint64_t who = short_of(me) | (until.is_never() ? waits_for_ever : 0) | (must ? must_have_it : 0);
+      const auto got = wait_for_grant(object, "lock", sync_call::want, who, until, !must);
       if (!got) return got.error();
     }
   }
@@ -110,9 +112,12 @@ std::uint64_t unlock_whole(detail::attachment& lock) noexcept {
 }
 
 result<void> lock_whole(detail::attachment& lock, std::uint64_t depth) {
-  auto got = detail::take(lock, deadline::never(), false);
-  if (got) lock.own()[1].store(depth, std::memory_order_relaxed);
-  return got;
+  for (;;) {
+    auto got = detail::take(lock, deadline::never(), true);
+    if (got) lock.own()[1].store(depth, std::memory_order_relaxed);
+    if (got || got == errc::broken || got == errc::gone || got == errc::not_attached) return got;
+    ::usleep(1000);  // no memory, no descriptor, a full socket: nothing says when there will be
+  }
 }
 
 }  // namespace cloister::internal
@@ -120,19 +125,19 @@ result<void> lock_whole(detail::attachment& lock, std::uint64_t depth) {
 namespace cloister::detail {
 
 lock_handle::lock_handle(const place& where, const mutex_options& options, sync_kind kind)
-    : lock_handle(make_sync(where, kind, options.on_deadlock == on_deadlock::error ? deadlock_is_an_error : 0, 0, options.name,
-                            arena::small_body, nullptr)) {}
+    : lock_handle(
+          make_sync(where, kind, options.on_deadlock == on_deadlock::error ? deadlock_is_an_error : 0, 0, options.name, nullptr)) {}
 
 lock_handle::lock_handle(object_handle handle) : sync_handle(std::move(handle)) { object().at_end(&let_go); }
 
-void lock_handle::lock() const { take(object(), deadline::never(), true).value(); }
+void lock_handle::lock() const { take(object(), deadline::never()).value(); }
 
-result<void> lock_handle::lock(deadline until) const { return take(object(), until, true); }
+result<void> lock_handle::lock(deadline until) const { return take(object(), until); }
 
 bool lock_handle::try_lock() const { return locked_until(deadline::passed()); }
 
 bool lock_handle::locked_until(deadline until) const {
-  const auto got = take(object(), until, true);
+  const auto got = take(object(), until);
   if (got == errc::timed_out) return false;
   if (got == errc::deadlock && !is_recursive(object())) return false;  // std: a lock that this thread has is simply not free
   got.value();
@@ -162,8 +167,7 @@ std::optional<exit_notice> lock_handle::owner_died() const {
   auto& it = object();
   require_mine(it, "owner_died");
   if (!lock_word{word_of(it).load(std::memory_order_relaxed)}.has(lock_word::died)) return {};
-  if (const auto who = it.body<lock_body>().let_go_by.load(); who != 0) return exit_notice{{who, 0, ""}, {}};
-  const auto got = ask_actor(it, sync_call::trouble);
+  const auto got = ask_actor(it, sync_call::trouble, it.body<lock_body>().let_go_by.load());
   const auto& trouble = std::get<last_trouble>(got);
   return exit_notice{trouble.who, trouble.exit};
 }

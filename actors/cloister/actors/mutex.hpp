@@ -7,7 +7,7 @@
 //   { std::scoped_lock g{m};  if (auto who = m.owner_died()) { ...put things right...; m.recovered(); } }
 //
 // A handle: copies name the same lock, and travel as arguments and in messages. Meets the standard's timed lockable requirements, so that
-// std::scoped_lock, std::unique_lock and std::lock work. Owner: a process and a thread of it; nobody else unlocks it.
+// std::scoped_lock, std::unique_lock and std::lock work (of one mutex twice they are a mistake, as with std's). Owner: a process and a thread of it; nobody else unlocks it.
 //
 // Threads and processes: any of the node. Blocks: `lock`, until the lock is this thread's; `failure{stopping}` when this process is asked to
 // stop. A free lock costs two atomic operations and no system call. Whoever finds it taken spins a little and then queues at the node's
@@ -64,8 +64,9 @@ class lock_handle : public sync_handle {
   bool is_mine() const noexcept;
   /// True if anybody has it. A hint.
   bool is_locked() const;
-  /// Who died, and how, while it owned the lock, if one did and nobody has called `recovered` since; of one that only let go
-  /// of its last handle just the incarnation is known. For the owner: what the lock guards may be half changed. Throws `failure{not_owner}`.
+  /// Who died, and how, while it owned the lock, if one did and nobody has called `recovered` since: for the owner, what the lock guards may be half
+  /// changed. How is not known of one that let go of its last handle, as a body that returns or throws does, and has not ended yet. Asks the
+  /// first process. Throws `failure`: not_owner, no_descriptors, stopping.
   std::optional<exit_notice> owner_died() const;
   /// What it guards is whole again: the next owner is told nothing. Throws `failure{not_owner}`.
   void recovered() const;

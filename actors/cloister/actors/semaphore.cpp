@@ -65,9 +65,10 @@ result<void> take(attachment& object, deadline until) {
     if (stop_requested()) return interruption(object, "acquire", wait_status::stopped);
     const auto attempt = [&] { return (how = take_free(object, table)) == taking::done; };
     if (how == taking::no_entry || !spin_until(attempt, until, this_threads_spin_budget())) {
-      // Without an entry even a token that is there comes from the actor.
-      const auto patience = how == taking::no_entry ? std::max(until, deadline(std::chrono::seconds(1))) : until;
-      const auto got = wait_for_grant(object, "acquire", sync_call::want, own_entry(object, table), patience);
+      // Without an entry even a token that is there comes from the actor, which answers at once then.
+      const bool now = how == taking::no_entry && until.has_passed();
+      const auto got = wait_for_grant(object, "acquire", sync_call::want, own_entry(object, table) | (now ? at_once : 0),
+                                      now ? deadline::never() : until);
       if (!got) return got.error();
       if (*got != 0) object.own()[1].fetch_add(1, std::memory_order_relaxed);
     }
@@ -126,7 +127,7 @@ token_handle::token_handle(const place& where, std::size_t value, const semaphor
           throw failure(errc::invalid,
                         "semaphore: " + std::to_string(value) + " tokens; there can be " + std::to_string(most_tokens));
         return make_sync(where, bounded ? sync_kind::bounded_semaphore : sync_kind::semaphore, bounded ? is_bounded : 0, value,
-                         options.name, arena::large_body, [](std::byte* body, const arena::wish& w) {
+                         options.name, [](std::byte* body, const arena::wish& w) {
                            reinterpret_cast<semaphore_body*>(body)->word.store(
                                token_word::make(static_cast<unsigned>(w.parameter), 0, token_op::none, 0, 0).raw);
                          });

@@ -11,7 +11,9 @@
 // `failure{stopping}` when this process is asked to stop. With a token there, both cost a few atomic operations and no system call; from
 // the 240th process on that holds a token of one semaphore at the same time, what that process does goes through the node's first one.
 // Others may be faster than the first in the queue until it has been that for 1 ms. The tokens of a process that is killed, or fails, come
-// back; those of one that ends normally, or lets go of its last handle, stay taken until somebody releases them.
+// back, whatever they stand for; those of one that ends normally, or lets go of its last handle, stay taken until somebody releases them. (A last
+// handle that goes while an exception passes counts as a failure, also where that is caught.) Who releases gives back its own, or if it has
+// none somebody else's.
 #pragma once
 
 #include <cloister/actors/detail/sync_handle.hpp>

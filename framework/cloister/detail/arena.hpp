@@ -11,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -63,7 +64,12 @@ class arena {
   };
   result<std::optional<unsigned>> allocate(const wish& w, void (*fill)(std::byte* body, const wish& w));
   /// The place is free again. By the object's supervisor actor, when nobody holds the object.
-  void release(unsigned place) const noexcept { head(place).object.store(0, std::memory_order_release); }
+  void release(unsigned place) noexcept {
+    claimed_.reset(place);
+    head(place).object.store(0, std::memory_order_release);
+  }
+  /// The hub's, in its own memory: false if the place is some object's already. Until it is released here.
+  bool claim(unsigned place) noexcept { return !claimed_.test(place) && claimed_.set(place).test(place); }
 
  private:
   arena(memory m, std::uint64_t id, std::size_t stride) : memory_(std::move(m)), id_(id), stride_(stride) {}
@@ -74,6 +80,7 @@ class arena {
   // the creator's
   unsigned reserved_ = 0;  // places whose memory is there
   unsigned next_ = 0;
+  std::bitset<bytes / (sizeof(small_head) + small_body)> claimed_;
 };
 
 }  // namespace cloister::detail

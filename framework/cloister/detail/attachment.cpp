@@ -23,15 +23,18 @@ attachment::~attachment() {
   for (auto& bell : bells_) owned_fd(bell.fd.load()).reset();
   queue_.reset();
   pipe_.reset();
-  if (auto* here = membership::current()) here->end_use({id_, no_role});
+  if (auto* here = node_of_it()) here->end_use({id_, no_role});
 }
+
+// An object of another node may have the same number in this one.
+membership* attachment::node_of_it() const noexcept { return gone() ? nullptr : membership::current(); }
 
 void attachment::use(unsigned role) {
   if (role == no_role) return;
   const std::scoped_lock guard(mutex_);
   if (uses_.at(role)++ > 0) return;
   if (pipe_) pipe_->take_over(role - end_a);  // what this process knew of that end is old
-  if (auto* here = membership::current()) here->begin_use({id_, role});
+  if (auto* here = node_of_it()) here->begin_use({id_, role});
 }
 
 void attachment::stop_use(unsigned role) noexcept {
@@ -39,7 +42,7 @@ void attachment::stop_use(unsigned role) noexcept {
   if (handover != nullptr && handover->collect(*this, role)) return;
   const std::scoped_lock guard(mutex_);
   if (uses_[role] == 0 || --uses_[role] > 0) return;  // 0: a fork's copy of a handle that its parent kept
-  if (auto* here = membership::current()) here->end_use({id_, role});
+  if (auto* here = node_of_it()) here->end_use({id_, role});
 }
 
 void attachment::adopt_uses(std::array<unsigned, 3> uses) noexcept { uses_ = uses; }

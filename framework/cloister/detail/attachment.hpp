@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One process's hold on one shared object: the mapping, and how often it is used here in which role.
 //
-// Every handle (queue, source, sink, pipe_end) is an `object_handle`: a shared pointer to the attachment and a role. The hub
+// Every handle (queue, source, sink, pipe_end, mutex, ...) is an `object_handle`: a shared pointer to the attachment and a role. The hub
 // counts, per process, the attachments and the roles in use; the first use of a role here and the last are told to it.
 // When the last handle goes, the object is unmapped and the hub told. One attachment an object and process.
 //
@@ -15,6 +15,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -47,6 +48,7 @@ class attachment : public std::enable_shared_from_this<attachment> {
   ring& pipe() const noexcept { return *pipe_; }     ///< REQUIRES: kind() == pipe
   // REQUIRES: kind() == arena
   const small_head& small() const noexcept { return *small_; }
+  std::size_t body_bytes() const noexcept { return home_->body_bytes(); }
   template <class Body>
   Body& body() const noexcept {
     return *reinterpret_cast<Body*>(reinterpret_cast<std::byte*>(small_) + sizeof(small_head));
@@ -77,6 +79,7 @@ class attachment : public std::enable_shared_from_this<attachment> {
     std::atomic<int> fd{-1};
   };
   static void ring_bell(void* line) noexcept;
+  class membership* node_of_it() const noexcept;
   bell_ringer ringer(unsigned which) noexcept;
 
   const std::uint64_t id_;

@@ -208,8 +208,8 @@ std::shared_ptr<arena> membership::arena_from(memory mapped, std::uint64_t id) {
 
 cell_pool::held membership::take_cell() {
   return cells_->take([this](const cell_block& block, std::uint32_t number) {
-    const int fd = block.fd();
-    send_request(control_, lend_cells{number}, std::span(&fd, 1));
+    datagram reply;
+    ask(control_, lend_cells{number}, {block.fd()}, reply);
   });
 }
 

@@ -47,6 +47,8 @@ class memory {
   std::byte* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
   int fd() const noexcept { return fd_.get(); }
+  /// Where nobody else is going to be given it.
+  void close_fd() noexcept { fd_.reset(); }
   explicit operator bool() const noexcept { return data_ != nullptr; }
   /// As given to create, adopt or attach; for error texts.
   const std::string& what() const noexcept { return what_; }

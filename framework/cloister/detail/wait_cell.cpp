@@ -25,6 +25,7 @@ result<std::shared_ptr<cell_block>> cell_block::create(std::uint64_t id) {
 }
 
 result<std::shared_ptr<cell_block>> cell_block::attach(memory from) {
+  from.close_fd();
   auto header = object_header::read(from, object_kind::cells);
   if (!header) return header.error();
   if (header->size < bytes) return error{errc::broken, "wait cells attach: too small"};

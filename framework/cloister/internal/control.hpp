@@ -43,7 +43,8 @@ struct create_small {
   std::uint32_t place = 0;
   std::string service;
 };
-/// Descriptor 0: the sender's next block of cells (detail/wait_cell.hpp), in order.
+/// Descriptor 1: the sender's next block of cells (detail/wait_cell.hpp), in order; or the last one again, whose lending it took for failed.
+/// Answer = done.
 struct lend_cells {
   std::uint32_t number = 0;
 };
@@ -55,7 +56,7 @@ struct small_call {
   std::uint32_t cell = 0, ticket = 0;
   std::uint64_t a = 0;
 };
-/// What that service reports is put into that queue.
+/// What that service reports is put into that queue. Answer = done.
 struct subscribe_service {
   std::string service;
   object_ref queue;

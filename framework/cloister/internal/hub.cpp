@@ -327,13 +327,13 @@ void hub::act(member& from, request& what, datagram& d) {
         auto& watchers = to->second->watchers;
         std::erase_if(watchers, left_alone);
         watchers.push_back(std::move(channel));
-      } else static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{h.past_exit(r.incarnation)}}), {}, false));
+      } else static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{h.past_of(r.incarnation).exit}}), {}, false));
     }
     void operator()(monitor_process& r) {
       if (!h.objects_.holds(by, r.queue.object)) return;
       const auto to = h.members_.find(r.incarnation);
       if (to != h.members_.end()) h.add_monitor(*to->second, {r.queue.object, r.letter, r.name, r.pid});
-      else h.notify({r.queue.object, r.letter, r.name, r.pid}, r.incarnation, h.past_exit(r.incarnation));
+      else h.notify({r.queue.object, r.letter, r.name, r.pid}, r.incarnation, h.past_of(r.incarnation).exit);
     }
     void operator()(end_monitor& r) {
       if (!h.objects_.holds(by, r.queue.object)) return;
@@ -386,9 +386,12 @@ void hub::act(member& from, request& what, datagram& d) {
     void operator()(show_progress&) { h.has_progressed(from); }
     void operator()(subscribe_reports& r) { h.subscribe(from, r); }
     void operator()(create_small& r) { h.create_small_object(from, r); }
-    void operator()(lend_cells& r) { h.lend(from, r, std::move(need(d, 0))); }
+    void operator()(lend_cells& r) { answer_with(need(d, 0), h.lend(from, r, std::move(need(d, 1)))); }
     void operator()(small_call& r) { h.call_small(from, r, d); }
-    void operator()(subscribe_service& r) { h.watch_service(from, r); }
+    void operator()(subscribe_service& r) {
+      h.watch_service(from, r);
+      answer_with(need(d, 0), done{});
+    }
     void operator()(make_supervisor& r) { h.make(from, r, std::move(need(d, 0))); }
     void operator()(declare_child& r) { h.declare(from, r, d); }
     void operator()(begin_supervisor& r) { h.begin(from, r); }
@@ -397,9 +400,9 @@ void hub::act(member& from, request& what, datagram& d) {
   std::visit(visitor{*this, from, d, by}, what);
 }
 
-exit_status hub::past_exit(std::uint32_t incarnation) const {
-  const auto found = std::find_if(past_.begin(), past_.end(), [&](const auto& p) { return p.first == incarnation; });
-  return found == past_.end() ? exit_status{} : found->second;
+past_process hub::past_of(std::uint32_t incarnation) const {
+  const auto found = std::find_if(past_.begin(), past_.end(), [&](const auto& p) { return p.who.incarnation == incarnation; });
+  return found == past_.end() ? past_process{{incarnation, 0, ""}, {}} : *found;
 }
 
 }  // namespace cloister::internal

@@ -126,7 +126,7 @@ class hub final : private control_plane::host, private registry::host {
   bool try_redeem(std::uint32_t by, const std::variant<redeem_pin, get_lane>& what, owned_fd& to, bool last_word);
   void answer_unknown_pins();
   void control_ended(member& m);
-  exit_status past_exit(std::uint32_t incarnation) const;
+  past_process past_of(std::uint32_t incarnation) const;
 
   // hub_processes.cpp
   result<void> may_start(std::uint32_t holder, const detail::start_block& block, std::size_t descriptors,
@@ -225,11 +225,11 @@ class hub final : private control_plane::host, private registry::host {
   static service_user user_of(const member& m);
   void tell_service(const service_entry& which, std::function<void(service&)> what);
   void create_small_object(const member& from, const create_small& what);
-  void lend(member& from, const lend_cells& what, owned_fd block);
+  static answer lend(member& from, const lend_cells& what, owned_fd block);
   void watch_service(const member& from, const subscribe_service& what);
   void call_small(member& from, const small_call& what, datagram& d);
   void small_removed(const service_entry& behind, std::uint64_t object) override;
-  void small_left(const service_entry& behind, std::uint64_t object, std::uint32_t who, bool died) override;
+  void small_left(const service_entry& behind, lost_object object, std::uint32_t who, bool died) override;
   void release_actor(std::uint16_t actor);
   void tell_services_of_death(const dead_process& d);
 
@@ -255,9 +255,9 @@ class hub final : private control_plane::host, private registry::host {
   pid_t launcher_pid_ = 0;
   std::map<std::uint32_t, std::unique_ptr<member>> members_;  // by incarnation; 1 is the first process
   std::unordered_map<pid_t, std::uint32_t> by_pid_;
-  std::unordered_map<pid_t, std::uint32_t> strays_;         // pid -> incarnation it came from
-  std::unordered_map<pid_t, int> early_status_;             // of processes whose launch was not reported yet
-  std::deque<std::pair<std::uint32_t, exit_status>> past_;  // the last thousand ends, for those who ask late
+  std::unordered_map<pid_t, std::uint32_t> strays_;  // pid -> incarnation it came from
+  std::unordered_map<pid_t, int> early_status_;      // of processes whose launch was not reported yet
+  std::deque<past_process> past_;                    // the last thousand ends, for those who ask late
   std::deque<pending_start> to_launch_;
   std::map<std::uint32_t, pending_start> launching_;
   std::vector<std::uint16_t> free_actors_;
@@ -266,7 +266,7 @@ class hub final : private control_plane::host, private registry::host {
   std::deque<waiting_notice> notices_;
   std::vector<unknown_pin> unknown_pins_;  // redemptions to be tried again after everybody was heard
   living_actors living_;
-  std::unordered_map<std::uint32_t, std::map<const service_entry*, std::vector<std::uint64_t>>>
+  std::unordered_map<std::uint32_t, std::map<const service_entry*, std::vector<lost_object>>>
       left_by_dead_;  // small objects that the dead had, until their services are told
   registry objects_;
   std::map<std::uint64_t, supervised> supervisors_;

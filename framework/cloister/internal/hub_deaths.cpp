@@ -71,7 +71,7 @@ void hub::link(member& from, const link_processes& what) {
   if (other != members_.end()) std::erase(other->second->links, by);
   if (!what.linked) return;
   if (other == members_.end()) {
-    const auto exit = past_exit(what.incarnation);
+    const auto exit = past_of(what.incarnation).exit;
     if (!is_orderly(exit)) kill_for(from, why_linked(what.name, what.pid, exit));
     return;
   }
@@ -213,7 +213,7 @@ void hub::announce(member& m, const exit_status& exit) {
   for (auto& channel : m.watchers) tell_end(channel, exit);
   for (const auto& to : m.monitors) notify(to, m.identity.incarnation, exit);
   end_linked(m, exit);
-  past_.emplace_back(m.identity.incarnation, exit);
+  past_.push_back({user_of(m).process, exit});
   if (past_.size() > past_exits_kept) past_.pop_front();
   if (!is_orderly(exit) && !m.asked_to_end && !ending_all_) {
     detail::log(log_level::warning, "process '" + m.name + "' (pid " + std::to_string(m.pid) + ") ended: " + exit.text() +

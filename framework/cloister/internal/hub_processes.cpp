@@ -319,6 +319,7 @@ void hub::start_failed(member& m, errc code, const std::string& text) {
   for (auto& channel : m.watchers) tell_end(channel, exit_status());
   const dead_process dead{m.identity.incarnation, m.identity.actor, exit_status{}};
   objects_.bury(std::span(&dead, 1));
+  left_by_dead_.erase(dead.incarnation);  // it never did anything
   unwatch(m.control);
   release_actor(m.identity.actor);
   members_.erase(m.identity.incarnation);

@@ -13,10 +13,15 @@ service_user hub::user_of(const member& m) { return {{m.identity.incarnation, m.
 
 void hub::tell_service(const service_entry& which, std::function<void(service&)> what) {
   const auto host = [&] {
-    return service_host{living_, [this, &which](std::vector<std::byte> report) {
+    return service_host{living_,
+                        [this, &which](std::vector<std::byte> report) {
                           post([&which, report = std::move(report)](hub& h) {
                             h.publish(h.watchers_[&which], [&](std::uint64_t) { return report; });
                           });
+                        },
+                        [this](std::uint32_t incarnation) -> past_process {
+                          const auto m = members_.find(incarnation);
+                          return m != members_.end() ? past_process{user_of(*m->second).process, {}} : past_of(incarnation);
                         }};
   };
   plane().tell(which, host, std::move(what));
@@ -24,8 +29,8 @@ void hub::tell_service(const service_entry& which, std::function<void(service&)>
 
 void hub::watch_service(const member& from, const subscribe_service& what) {
   const auto* which = service_entry::find(what.service);
-  if (which == nullptr || !objects_.holds(from.identity.incarnation, what.queue.object)) return;
-  subscribe(watchers_[which], what.queue.object);
+  if (which != nullptr && objects_.holds(from.identity.incarnation, what.queue.object))
+    subscribe(watchers_[which], what.queue.object);
 }
 
 void hub::create_small_object(const member& from, const create_small& what) {
@@ -36,13 +41,18 @@ void hub::create_small_object(const member& from, const create_small& what) {
   tell_service(*behind, [made = *std::move(made)](service& s) { s.created(made); });
 }
 
-void hub::lend(member& from, const lend_cells& what, owned_fd block) {
-  if (what.number != from.cells.size()) throw failure(errc::undecodable, "cells out of order");
+answer hub::lend(member& from, const lend_cells& what, owned_fd block) {
+  constexpr std::size_t most_blocks = 4096;  // 16 MiB
+  if (what.number >= most_blocks) return refused{errc::no_memory, "too many threads of this process wait at the same time"};
+  if (what.number != from.cells.size() && what.number + 1 != from.cells.size())
+    throw failure(errc::undecodable, "cells out of order");
   auto mapped = detail::memory::attach(std::move(block), "wait cells");
-  if (!mapped) throw failure(errc::undecodable, mapped.error().text());
+  if (!mapped) return refused{mapped.error().code(), mapped.error().text()};
   auto cells = detail::cell_block::attach(*std::move(mapped));
   if (!cells) throw failure(errc::undecodable, cells.error().text());
+  from.cells.resize(what.number);
   from.cells.push_back(*std::move(cells));
+  return done{};
 }
 
 void hub::call_small(member& from, const small_call& what, datagram& d) {
@@ -70,11 +80,11 @@ void hub::small_removed(const service_entry& behind, std::uint64_t object) {
   tell_service(behind, [object](service& s) { s.removed(object); });
 }
 
-void hub::small_left(const service_entry& behind, std::uint64_t object, std::uint32_t who, bool died) {
+void hub::small_left(const service_entry& behind, lost_object object, std::uint32_t who, bool died) {
   const auto m = members_.find(who);
   if (m == members_.end()) return;
   if (died) left_by_dead_[who][&behind].push_back(object);
-  else tell_service(behind, [user = user_of(*m->second), object](service& s) { s.dropped(user, object); });
+  else tell_service(behind, [user = user_of(*m->second), object](service& s) { s.dropped(user, object.object); });
 }
 
 void hub::release_actor(std::uint16_t actor) {
@@ -86,7 +96,7 @@ void hub::tell_services_of_death(const dead_process& d) {
   const auto left = left_by_dead_.extract(d.incarnation);
   if (left.empty()) return;
   const auto user = user_of(*members_.at(d.incarnation));
-  for (auto& [behind, objects] : left.mapped()) tell_service(*behind, [&](service& s) { s.died(user, d.exit, objects); });
+  for (const auto& of : left.mapped()) tell_service(*of.first, [&](service& s) { s.died(user, d.exit, of.second); });
 }
 
 }  // namespace cloister::internal

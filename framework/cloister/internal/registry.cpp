@@ -67,7 +67,8 @@ result<small_object> registry::create_small(std::uint32_t by, const struct creat
     return {errc::invalid, "create: an object number that is not the creator's to give"};
   const auto& all = mine->second;
   const auto home = std::find_if(all.begin(), all.end(), [&](const auto& a) { return a->id() == what.arena; });
-  if (home == all.end() || what.place >= (*home)->places()) return {errc::invalid, "create: no such place"};
+  if (home == all.end() || what.place >= (*home)->places() || !(*home)->claim(what.place))
+    return {errc::invalid, "create: no such place, or one that is taken"};
   auto r = std::make_unique<record>();
   r->id = what.object;
   r->small = {what.object, *home, what.place};
@@ -77,9 +78,13 @@ result<small_object> registry::create_small(std::uint32_t by, const struct creat
   return objects_.emplace(what.object, std::move(r)).first->second->small;
 }
 
-const service_entry* registry::behind(std::uint32_t who, std::uint64_t object) const {
-  const auto* r = find(object);
-  return r != nullptr && r->holders.contains(who) ? r->behind : nullptr;
+const service_entry* registry::behind(std::uint32_t who, std::uint64_t object) {
+  auto* r = find(object);
+  if (r == nullptr) return nullptr;
+  const auto h = r->holders.find(who);
+  if (h == r->holders.end()) return nullptr;
+  h->second.inherited = false;
+  return r->behind;
 }
 
 bool registry::holds(std::uint32_t who, std::uint64_t object) const {
@@ -95,6 +100,7 @@ void registry::give(std::uint32_t by, std::uint32_t who, object_ref ref) {
     h.holds = 1;
     held_[who].push_back(ref.object);
   }
+  h.inherited = false;
   use(who, ref);
 }
 
@@ -158,7 +164,7 @@ void registry::copy_holds(std::uint32_t from, std::uint32_t to) {
   for (const auto object : std::vector(list->second)) {
     auto* r = find(object);
     if (r == nullptr || !r->holders.contains(from) || r->holders.contains(to)) continue;
-    r->holders[to].holds = 1;
+    r->holders[to] = {.holds = 1, .inherited = true};
     held_[to].push_back(object);
   }
 }
@@ -188,8 +194,9 @@ void registry::forget_holder(record& r, std::uint32_t who, const exit_status* di
   for (unsigned role = 1; role <= 2; ++role) {
     if (h->second.roles[role - 1]) unuse_role(r, role, died);
   }
+  const lost_object lost{r.id, h->second.inherited};
   r.holders.erase(h);
-  if (r.behind != nullptr) hub_.small_left(*r.behind, r.id, who, dead);
+  if (r.behind != nullptr) hub_.small_left(*r.behind, lost, who, dead);
   auto& list = held_[who];
   std::erase(list, r.id);
   if (list.empty()) held_.erase(who);

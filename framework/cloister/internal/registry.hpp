@@ -43,7 +43,7 @@ class registry {
     /// A small object is known to nobody any more.
     virtual void small_removed(const service_entry& behind, std::uint64_t object) = 0;
     /// That process holds it no more. `died`: it will be told of that, too.
-    virtual void small_left(const service_entry& behind, std::uint64_t object, std::uint32_t who, bool died) = 0;
+    virtual void small_left(const service_entry& behind, lost_object object, std::uint32_t who, bool died) = 0;
   };
   explicit registry(host& hub);
   ~registry();
@@ -53,7 +53,7 @@ class registry {
   result<small_object> create_small(std::uint32_t by, const struct create_small& what, const service_entry& behind);
   bool holds(std::uint32_t who, std::uint64_t object) const;
   /// What stands behind a small object that `who` holds; else nullptr.
-  const service_entry* behind(std::uint32_t who, std::uint64_t object) const;
+  const service_entry* behind(std::uint32_t who, std::uint64_t object);
   /// `who`, a process that does not hold the object yet or was given it in the same start, may use it, in that role.
   /// Ignored if `by` does not hold it.
   void give(std::uint32_t by, std::uint32_t who, object_ref ref);
@@ -121,8 +121,9 @@ class registry {
   struct holding {
     std::uint32_t holds = 0;
     std::array<bool, 2> roles{};
-  };                // one hold for each attachment there
-  struct carried {  // a handle inside a message
+    bool inherited = false;  // see lost_object
+  };                         // one hold for each attachment there
+  struct carried {           // a handle inside a message
     std::uint64_t token = 0;
     object_ref ref;  // object 0: `descriptor`
     owned_fd descriptor;

@@ -29,11 +29,24 @@ namespace cloister::internal {
 /// Which owner words name a process of this node, or a dead one of which not everything is put right yet.
 using living_actors = std::bitset<65'536>;
 
+/// Who somebody is or was, and if it has ended how, as far as that is known.
+struct past_process {
+  process_id who;
+  exit_status exit;
+};
+
+/// What a process held when it died. `inherited`: it was forked from one that held it, and neither was handed it nor asked anything of it.
+struct lost_object {
+  std::uint64_t object = 0;
+  bool inherited = false;
+};
+
 /// What a service has of the node that it runs in. As long as that.
 struct service_host {
   const living_actors& living;
   /// Puts something encoded into the queues of those who watch this service.
   std::function<void(std::vector<std::byte>)> report;
+  std::function<past_process(std::uint32_t incarnation)> find;
 };
 
 struct small_object {
@@ -61,7 +74,7 @@ class service {
  public:
   virtual ~service() = default;
   virtual void created(const small_object& what) = 0;
-  /// Nobody holds it any more, and no message names it: its place is to be released. None of its words is looked at after that.
+  /// Nobody holds it any more, and no message names it: its place is to be released (arena::release). None of its words is looked at after that.
   virtual void removed(std::uint64_t object) = 0;
   struct call {
     service_user from;
@@ -75,7 +88,7 @@ class service {
   /// It lives, and holds that object no more.
   virtual void dropped(const service_user& who, std::uint64_t object) = 0;
   /// `objects`: what it held. When this returns, its name in owner words is used again.
-  virtual void died(const service_user& who, const exit_status& exit, std::span<const std::uint64_t> objects) = 0;
+  virtual void died(const service_user& who, const exit_status& exit, std::span<const lost_object> objects) = 0;
   /// Called after each of the others, and at the time that it returned last; `never_again` if it wants no more.
   virtual std::int64_t look(std::int64_t now) = 0;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The action of a barrier: code that travels with each of its handles. A function, a captureless lambda, or an aggregate with operator().
+// The action of a barrier: code that travels with each of its handles. A captureless lambda, or an aggregate with operator().
 #pragma once
 
 #include <cloister/detail/listed_code.hpp>

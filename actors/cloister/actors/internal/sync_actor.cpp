@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Which object a call is for, and when each wants to be looked at again.
 #include <cloister/actors/internal/sync_actor.hpp>
 
 #include <cloister/actors/internal/sync_barrier.hpp>
@@ -7,8 +8,11 @@
 #include <cloister/actors/internal/sync_lock.hpp>
 #include <cloister/actors/internal/sync_semaphore.hpp>
 #include <cloister/deadline.hpp>
+#include <cloister/internal/control.hpp>
+#include <cloister/log.hpp>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace cloister::internal {
@@ -29,12 +33,19 @@ sync_object* sync_actor::find(std::uint64_t object) const {
 }
 
 void sync_actor::created(const small_object& what) {
-  switch (static_cast<detail::sync_kind>(what.home->head(what.place).kind)) {
+  const auto& head = what.home->head(what.place);
+  const auto kind = static_cast<detail::sync_kind>(head.kind);
+  if (what.home->body_bytes() != body_bytes_of(kind)) return;
+  switch (kind) {
     case detail::sync_kind::mutex:
     case detail::sync_kind::recursive_mutex: objects_.emplace(what.id, std::make_unique<sync_lock>(what, world_)); break;
     case detail::sync_kind::semaphore:
     case detail::sync_kind::bounded_semaphore: objects_.emplace(what.id, std::make_unique<sync_semaphore>(what, world_)); break;
-    case detail::sync_kind::barrier: objects_.emplace(what.id, std::make_unique<sync_barrier>(what)); break;
+    case detail::sync_kind::barrier: {
+      auto made = std::make_unique<sync_barrier>(what, world_);
+      if (made->is_possible()) objects_.emplace(what.id, std::move(made));
+      break;
+    }
     case detail::sync_kind::condition: objects_.emplace(what.id, std::make_unique<sync_condition>(what)); break;
     case detail::sync_kind::event: {
       auto made = std::make_unique<sync_event>(what);
@@ -56,13 +67,24 @@ void sync_actor::removed(std::uint64_t object) {
 
 void sync_actor::asked(call what) {
   world_.now = deadline::now();
+  const auto refuse = [cell = what.answer_in](errc why) {
+    if (cell.cell != nullptr)
+      cell.cell->answer(cell.ticket, detail::cell_state::waiting, detail::cell_state::refused, static_cast<std::uint64_t>(why));
+  };
   auto* o = find(what.object);
-  if (o == nullptr) {
-    if (what.answer_in.cell != nullptr) sync_waiter{what.from, what.answer_in}.refuse(errc::unsupported);
+  if (o == nullptr) {  // its head said what cannot be
+    refuse(errc::broken);
+    if (what.answer_to)
+      static_cast<void>(send_answer(what.answer_to, refused{errc::broken, "its memory holds what this library does not write"}));
     return;
   }
-  o->asked(what);
-  look_at(*o);
+  try {
+    o->asked(what);
+    look_at(*o);
+  } catch (const std::bad_alloc&) {
+    refuse(errc::no_memory);
+    throw;
+  }
 }
 
 void sync_actor::dropped(const service_user& who, std::uint64_t object) {
@@ -73,13 +95,17 @@ void sync_actor::dropped(const service_user& who, std::uint64_t object) {
   look_at(*o);
 }
 
-void sync_actor::died(const service_user& who, const exit_status& exit, std::span<const std::uint64_t> objects) {
+void sync_actor::died(const service_user& who, const exit_status& exit, std::span<const lost_object> objects) {
   world_.now = deadline::now();
-  for (const auto object : objects) {
-    auto* o = find(object);
+  for (const auto& lost : objects) {
+    auto* o = find(lost.object);
     if (o == nullptr) continue;
-    o->died(who, exit);
-    look_at(*o);
+    try {
+      o->died(who, exit, lost.inherited);
+      look_at(*o);
+    } catch (const std::bad_alloc&) {  // the others are put right all the same
+      detail::log(log_level::error, "'" + o->name() + "': no memory to put it right after the death of '" + who.process.name + "'");
+    }
   }
 }
 

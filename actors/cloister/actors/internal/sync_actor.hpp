@@ -65,7 +65,8 @@ class sync_object {
 
   virtual void asked(service::call& what) = 0;
   virtual void dropped(const service_user& who) = 0;
-  virtual void died(const service_user& who, const exit_status& exit) = 0;
+  /// `inherited`: see lost_object.
+  virtual void died(const service_user& who, const exit_status& exit, bool inherited) = 0;
   /// Looks whether something can be done; says when to look again.
   virtual std::int64_t look() = 0;
 
@@ -92,7 +93,7 @@ class sync_actor final : public service {
   void removed(std::uint64_t object) override;
   void asked(call what) override;
   void dropped(const service_user& who, std::uint64_t object) override;
-  void died(const service_user& who, const exit_status& exit, std::span<const std::uint64_t> objects) override;
+  void died(const service_user& who, const exit_status& exit, std::span<const lost_object> objects) override;
   std::int64_t look(std::int64_t now) override;
 
  private:

@@ -46,7 +46,7 @@ void sync_barrier::asked(service::call& what) {
       if (!broken_) trouble_ = {what.from.process, {}, "reset it"};
       refuse_all();
       broken_ = false;
-      epoch_ = static_cast<std::uint32_t>(what.a);
+      body<barrier_body>().epoch.store(++epoch_);
       took_part_.clear();
       answered();
       break;
@@ -60,8 +60,15 @@ void sync_barrier::asked(service::call& what) {
 
 void sync_barrier::arrive(sync_waiter w) {
   if (broken_ || static_cast<std::uint32_t>(w.a) != epoch_) return refuse(w);
-  arrived_.push_back(std::move(w));
+  std::erase_if(arrived_, [&](const sync_waiter& old) { return old.cell.cell == w.cell.cell; });
+  arrived_.push_back(w);
   begin_release();
+  if ((w.a & at_once) == 0 || w.state() != cell_state::waiting) return;
+  // Others are missing; or it waits for its round's action, and can wait for that.
+  if (acting_ && arrived_.size() <= parties_) return;
+  w.refuse(errc::timed_out);
+  arrived_.pop_back();
+  break_it({w.who.process, {}, "did not want to wait any longer"});
 }
 
 // There may be more of them than make one round: who comes while one acts waits for the next.
@@ -122,11 +129,21 @@ void sync_barrier::left(const service_user& who, const exit_status& exit, const 
   show();
 }
 
-void sync_barrier::died(const service_user& who, const exit_status& exit) {
+void sync_barrier::died(const service_user& who, const exit_status& exit, bool inherited) {
+  if (inherited) return;  // nobody expects it
   if (exit.success()) return left(who, exit, "ended");
   break_it({who.process, exit, "ended"});
   took_part_.erase(who.process.incarnation);
   show();
+}
+
+// Nothing says that the one which acts has given that up, where it could not send it.
+std::int64_t sync_barrier::look() {
+  if (acting_ && acting_->state() != cell_state::registered) {
+    break_it({acting_->who.process, {}, "failed in the action"});
+    show();
+  }
+  return acting_ ? world_.now + sync_look_ns : never_again;
 }
 
 void sync_barrier::show() const noexcept {

@@ -12,6 +12,7 @@ void sync_condition::asked(service::call& what) {
   switch (static_cast<sync_call>(what.what)) {
     case sync_call::want: {
       if (what.answer_in.cell == nullptr) break;
+      std::erase_if(queue_, [&](const sync_waiter& old) { return old.cell.cell == what.answer_in.cell; });
       sync_waiter w{std::move(what.from), std::move(what.answer_in), ++last_};
       const auto cell = w.cell;
       queue_.push_back(std::move(w));
@@ -48,10 +49,12 @@ void sync_condition::notify(std::uint64_t waiters, std::uint64_t upto) {
 
 // It has come out of all its waits.
 void sync_condition::dropped(const service_user& who) {
+  std::erase_if(queue_, [&](const sync_waiter& w) { return w.who.actor == who.actor; });
   std::erase_if(granted_, [&](const granted& g) { return g.who.who.actor == who.actor; });
+  show();
 }
 
-void sync_condition::died(const service_user& who, const exit_status&) {
+void sync_condition::died(const service_user& who, const exit_status&, bool) {
   const auto is_its = [&](const sync_waiter& w) { return w.who.actor == who.actor; };
   std::erase_if(queue_, is_its);
   // One after another: for the others, the next notification may reach further then.

@@ -14,7 +14,7 @@ class sync_condition final : public sync_object {
 
   void asked(service::call& what) override;
   void dropped(const service_user& who) override;
-  void died(const service_user& who, const exit_status& exit) override;
+  void died(const service_user& who, const exit_status& exit, bool inherited) override;
   std::int64_t look() override { return never_again; }
 
  private:

@@ -12,7 +12,7 @@ class sync_event final : public sync_object {
 
   void asked(service::call&) override {}
   void dropped(const service_user&) override {}
-  void died(const service_user&, const exit_status&) override {}
+  void died(const service_user&, const exit_status&, bool) override {}
   std::int64_t look() override { return never_again; }
   /// Every 250 ms: it is set, or was since the last look, and somebody still sleeps.
   void look_for_sleepers() {

@@ -51,17 +51,20 @@ void sync_lock::asked(service::call& what) {
       });
       break;
     case sync_call::trouble:
-      if (what.answer_to) static_cast<void>(send_answer(what.answer_to, trouble_));
+      if (what.answer_to) static_cast<void>(send_answer(what.answer_to, trouble(static_cast<std::uint32_t>(what.a))));
       break;
     default: break;  // a poke: whatever it was, there is something to look at
   }
 }
 
 void sync_lock::enqueue(sync_waiter w) {
+  std::erase_if(queue_, [&](const sync_waiter& old) { return old.cell.cell == w.cell.cell; });
   if (for_ever(w) && breaks_a_circle(w)) return;
   if (queue_.empty()) first_since_ = world_.now;
-  if (for_ever(w)) world_.stuck[key_of(w)] = this;
+  const auto key = key_of(w);
+  const bool stays = for_ever(w);
   queue_.push_back(std::move(w));
+  if (stays) world_.stuck[key] = this;
 }
 
 // Whether `w`, which would close a circle, was refused. Where this mutex says nothing of errors, another waiter in the circle may wait for
@@ -75,7 +78,7 @@ bool sync_lock::breaks_a_circle(const sync_waiter& w) {
     const lock_word word{lock->word().load(std::memory_order_relaxed)};
     const auto owner = key_of(word.owner(), word.thread());
     if (owner == key_of(w)) {
-      const bool refused_it = (head().options & deadlock_is_an_error) != 0;
+      const bool refused_it = may_be_refused(w);
       // What it says stands before whoever is refused asks.
       (refused_it || may_refuse == nullptr ? this : may_refuse)->trouble_.what = found.text();
       found.broken = refused_it ? w.refuse(errc::deadlock) : may_refuse != nullptr && may_refuse->refuse_one(whom);
@@ -89,7 +92,7 @@ bool sync_lock::breaks_a_circle(const sync_waiter& w) {
     const auto waits = lock->find_waiter(owner);
     if (waits == lock->queue_.end() || waits->state() != detail::cell_state::waiting) return false;
     found.circle.push_back({waits->who.process, lock->name()});
-    if ((lock->head().options & deadlock_is_an_error) == 0) continue;
+    if (!lock->may_be_refused(*waits)) continue;
     may_refuse = lock;
     whom = owner;
   }
@@ -108,12 +111,33 @@ bool sync_lock::refuse_one(std::uint32_t key) {
   return told;
 }
 
-void sync_lock::died(const service_user& who, const exit_status& exit) {
+bool sync_lock::may_be_refused(const sync_waiter& w) const {
+  return (head().options & deadlock_is_an_error) != 0 && (w.a & must_have_it) == 0;
+}
+
+// `let_go_by`: who let go of it by itself, and had it.
+last_trouble sync_lock::trouble(std::uint32_t let_go_by) const {
+  if (let_go_by == 0) return trouble_;
+  const auto who = world_.host.find(let_go_by);
+  return {who.who, who.exit, trouble_.what};
+}
+
+void sync_lock::forget_waits(const service_user& who) {
   std::erase_if(queue_, [&](const sync_waiter& w) {
     const bool gone = w.who.actor == who.actor;
     if (gone) forget(w);
     return gone;
   });
+}
+
+// It unlocked before, and none of its threads waits, unless it is out of its mind.
+void sync_lock::dropped(const service_user& who) {
+  forget_waits(who);
+  forget_grant(who);
+}
+
+void sync_lock::died(const service_user& who, const exit_status& exit, bool) {
+  forget_waits(who);
   if (lock_word{word().load()}.owner() == who.actor) {
     // Granted and never out of lock(): nothing was done under it.
     const bool entered = last_grant_.who.actor != who.actor || last_grant_.cell.cell == nullptr ||

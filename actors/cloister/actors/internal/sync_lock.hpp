@@ -13,8 +13,8 @@ class sync_lock final : public sync_object {
   ~sync_lock() override;
 
   void asked(service::call& what) override;
-  void dropped(const service_user& who) override { forget_grant(who); }  // it unlocked before, and none of its threads waits
-  void died(const service_user& who, const exit_status& exit) override;
+  void dropped(const service_user& who) override;
+  void died(const service_user& who, const exit_status& exit, bool inherited) override;
   std::int64_t look() override;
 
  private:
@@ -22,14 +22,17 @@ class sync_lock final : public sync_object {
   void enqueue(sync_waiter w);
   void serve(std::uint16_t dead = 0);
   void forget(const sync_waiter& w);
+  void forget_waits(const service_user& who);
   void forget_grant(const service_user& who);
   void pop();
   bool breaks_a_circle(const sync_waiter& w);
   std::deque<sync_waiter>::iterator find_waiter(std::uint32_t key);
   bool refuse_one(std::uint32_t key);
+  bool may_be_refused(const sync_waiter& w) const;
+  last_trouble trouble(std::uint32_t let_go_by) const;
 
   sync_world& world_;
-  std::deque<sync_waiter> queue_;  // a: thread | waits_for_ever
+  std::deque<sync_waiter> queue_;  // a: thread | flags
   std::int64_t first_since_ = 0;   // when the first of the queue became that
   sync_waiter last_grant_;
   last_trouble trouble_;  // who died with it; and the text of the last circle

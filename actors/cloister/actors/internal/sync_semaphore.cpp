@@ -10,8 +10,12 @@ void sync_semaphore::asked(service::call& what) {
   switch (static_cast<sync_call>(what.what)) {
     case sync_call::want:
       if (what.answer_in.cell == nullptr) break;
+      std::erase_if(queue_, [&](const sync_waiter& w) { return w.cell.cell == what.answer_in.cell; });
       if (queue_.empty()) first_since_ = world_.now;
-      queue_.push_back({std::move(what.from), std::move(what.answer_in), what.a});
+      queue_.push_back({what.from, what.answer_in, what.a});
+      if ((what.a & at_once) == 0) break;
+      serve();
+      if (!queue_.empty() && queue_.back().refuse(errc::timed_out)) queue_.pop_back();
       break;
     case sync_call::cancel: std::erase_if(queue_, [&](const sync_waiter& w) { return w.is(what); }); break;
     case sync_call::failed: forget_private(what.from.actor, false); break;
@@ -26,8 +30,8 @@ void sync_semaphore::asked(service::call& what) {
   }
 }
 
-void sync_semaphore::died(const service_user& who, const exit_status& exit) {
-  std::erase_if(queue_, [&](const sync_waiter& w) { return w.who.actor == who.actor; });
+void sync_semaphore::died(const service_user& who, const exit_status& exit, bool) {
+  forget_waits(who);
   for (;;) {
     table_.settled();
     const unsigned n = table_.find(who.actor);
@@ -83,7 +87,7 @@ void sync_semaphore::serve() {
       continue;
     }
     const auto first = queue_.front();
-    const auto n = static_cast<unsigned>(first.a);
+    const auto n = static_cast<unsigned>(first.a & 0xff);
     const bool has_entry = n != 0 && n < semaphore_body::entries && table_.entry(n).actor() == first.who.actor;
     const unsigned entry = has_entry ? n : 0;
     if (!table_.take(w, entry, queue_.size() > 1 ? token_word::waiters : 0)) continue;

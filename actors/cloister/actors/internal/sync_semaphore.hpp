@@ -15,18 +15,24 @@ class sync_semaphore final : public sync_object {
       : sync_object(std::move(where)), world_(world), table_(body<semaphore_body>()) {}
 
   void asked(service::call& what) override;
-  void dropped(const service_user& who) override { forget_private(who.actor, true); }
-  void died(const service_user& who, const exit_status& exit) override;
+  void dropped(const service_user& who) override {
+    forget_waits(who);
+    forget_private(who.actor, true);
+  }
+  void died(const service_user& who, const exit_status& exit, bool inherited) override;
   std::int64_t look() override;
 
  private:
+  void forget_waits(const service_user& who) {
+    std::erase_if(queue_, [&](const sync_waiter& w) { return w.who.actor == who.actor; });
+  }
   void forget_private(std::uint16_t actor, bool tokens_stay);
   void give(unsigned entry);
   void serve();
 
   sync_world& world_;
   const token_table table_;
-  std::deque<sync_waiter> queue_;  // a: the entry that its process has
+  std::deque<sync_waiter> queue_;  // a: the entry that its process has, and flags
   std::int64_t first_since_ = 0;   // when the first of the queue became that
   // Of the tokens in entry 0, those of processes that found no entry free. The others were left behind.
   std::unordered_map<std::uint16_t, unsigned> without_entry_;

@@ -6,10 +6,14 @@
 #include <cloister/detail/stop.hpp>
 
 #include <algorithm>
-#include <atomic>
+#include <deque>
 #include <exception>
+#include <mutex>
+#include <new>
 
 namespace cloister::detail {
+
+using internal::body_bytes_of;
 
 attachment& sync_handle::object() const {
   if (!handle_) throw failure(errc::invalid, "this handle names no object: it was default constructed or moved from");
@@ -27,7 +31,8 @@ object_handle sync_handle::from_message(decoder& in, std::initializer_list<sync_
   const auto object = in.value<std::uint64_t>();
   auto found = in.need_handles("synchronisation object").take_object(number, object, no_role, 0);
   if (found->kind() != object_kind::arena ||
-      std::find(kinds.begin(), kinds.end(), static_cast<sync_kind>(found->small().kind)) == kinds.end())
+      std::find(kinds.begin(), kinds.end(), static_cast<sync_kind>(found->small().kind)) == kinds.end() ||
+      found->body_bytes() != body_bytes_of(static_cast<sync_kind>(found->small().kind)))
     throw failure(errc::wrong_type, "'" + found->name() + "': a handle for another kind of object");
   return {std::move(found), no_role};
 }
@@ -64,6 +69,8 @@ std::string circle_that(const detail::attachment& object) {
 error refusal(const detail::attachment& object, const char* operation, std::uint64_t value) {
   switch (static_cast<errc>(value)) {
     case errc::deadlock: return sync_error(object, operation, errc::deadlock, circle_that(object));
+    case errc::timed_out: return sync_error(object, operation, errc::timed_out, "timed out");
+    case errc::no_memory: return sync_error(object, operation, errc::no_memory, "the node's first process has no memory for it");
     case errc::gone: return sync_error(object, operation, errc::gone, "it no longer exists: its place is gone");
     default: return sync_error(object, operation, errc::broken, "its memory holds what no process of this node can have written");
   }
@@ -74,17 +81,50 @@ error interruption(const detail::attachment& object, const char* operation, deta
   return sync_error(object, operation, detail::stop_reason().value_or(errc::stopping), "this process was asked to stop");
 }
 
-std::uint64_t this_thread() noexcept {
-  static std::atomic<std::uint32_t> last{0};
-  thread_local std::uint32_t number = 0;
-  if (number == 0) {
-    // The short form, which owner words have, is never 0 either.
-    do number = ++last;
-    while (static_cast<std::uint16_t>(number) == 0);
+namespace {
+
+// The numbers of this process's threads: one that has ended leaves its own to another, as late as possible.
+class thread_numbers {
+ public:
+  std::uint32_t take() {
+    const std::scoped_lock guard(mutex_);
+    if (unused_ < 0xffff && free_.size() < some) return ++unused_;
+    if (free_.empty()) return 0xffff;  // more than that live at the same time: they share one
+    const auto number = free_.front();
+    free_.pop_front();
+    return number;
   }
-  const auto* me = detail::identity;
-  if (me == nullptr || me->actor == 0) return 0;
-  return static_cast<std::uint64_t>(me->incarnation) << 32 | number;
+  void give_back(std::uint32_t number) noexcept {
+    try {
+      const std::scoped_lock guard(mutex_);
+      free_.push_back(number + 0x1'0000);  // the next generation
+    } catch (const std::bad_alloc&) {}     // one number less
+  }
+
+ private:
+  static constexpr std::size_t some = 1024;
+  std::mutex mutex_;
+  std::uint32_t unused_ = 0;        // guarded by mutex_
+  std::deque<std::uint32_t> free_;  // guarded by mutex_
+};
+
+thread_numbers& numbers() {
+  static auto* const all = new thread_numbers;  // for threads that end after this process's statics
+  return *all;
+}
+
+struct numbered_thread {
+  const std::uint32_t number = numbers().take();
+  ~numbered_thread() { numbers().give_back(number); }
+};
+
+}  // namespace
+
+std::uint64_t this_thread() noexcept {
+  thread_local const numbered_thread me;
+  const auto* here = detail::identity;
+  if (here == nullptr || here->actor == 0) return 0;
+  return static_cast<std::uint64_t>(here->incarnation) << 32 | me.number;
 }
 
 error sync_error(const detail::attachment& object, const char* operation, errc code, const std::string& why) {
@@ -97,9 +137,8 @@ error unusable(const detail::attachment& object, const char* operation) {
 }
 
 detail::object_handle make_sync(const place&, detail::sync_kind kind, std::uint32_t options, std::uint64_t parameter,
-                                const std::string& name, std::size_t body,
-                                void (*fill)(std::byte* body, const detail::arena::wish& w)) {
-  return {detail::membership::require().create_small(sync_service(), body,
+                                const std::string& name, void (*fill)(std::byte* body, const detail::arena::wish& w)) {
+  return {detail::membership::require().create_small(sync_service(), body_bytes_of(kind),
                                                      {0, static_cast<std::uint32_t>(kind), options, parameter, name}, fill),
           detail::no_role};
 }
@@ -140,7 +179,8 @@ void leave_by_exception(detail::attachment& object) noexcept {
 
 void hint(const detail::attachment& object, sync_call what, std::uint64_t a, const detail::waiting* w) noexcept {
   try {
-    if (auto* here = detail::membership::current()) here->tell(object.id(), static_cast<std::uint32_t>(what), w, a);
+    if (auto* here = detail::membership::current(); here != nullptr && !object.gone())
+      here->tell(object.id(), static_cast<std::uint32_t>(what), w, a);
   } catch (const std::exception&) {}
 }
 

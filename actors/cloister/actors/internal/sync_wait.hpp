@@ -12,9 +12,10 @@
 
 namespace cloister::internal {
 
-/// This thread among all that the node ever has: never 0, never the same twice; incarnation:32 | number:32. 0: not attached.
+/// This thread: never 0; incarnation:32 | generation:16 | number:16. 0: not attached. Among the living of a process the number is its alone; the
+/// generation tells it from those that had it before.
 std::uint64_t this_thread() noexcept;
-/// What owner words have of it.
+/// What owner words have of it: the number.
 inline std::uint16_t short_of(std::uint64_t thread) noexcept { return static_cast<std::uint16_t>(thread); }
 
 /// "mutex 'm' lock: why"
@@ -29,8 +30,7 @@ error unusable(const detail::attachment& object, const char* operation);
 
 /// A new object. Throws `failure`.
 detail::object_handle make_sync(const place& where, detail::sync_kind kind, std::uint32_t options, std::uint64_t parameter,
-                                const std::string& name, std::size_t body,
-                                void (*fill)(std::byte* body, const detail::arena::wish& w));
+                                const std::string& name, void (*fill)(std::byte* body, const detail::arena::wish& w));
 
 /// Asks the actor for something (`want`), and sleeps until it is this thread's. Errors: timed_out, stopping, interrupted, what it says.
 /// A grant that comes with the deadline counts. Its value is what the actor says with it. `heed_stop` false: also when this process is asked to stop.
@@ -46,5 +46,11 @@ void hint(const detail::attachment& object, sync_call what, std::uint64_t a = 0,
 inline void withdraw(const detail::attachment& object, const detail::waiting& w, std::uint64_t a = 0) noexcept {
   hint(object, sync_call::cancel, a, &w);
 }
+
+// What a condition does with its mutex (mutex.cpp).
+/// Unlocks it however often it is locked; how often that was. REQUIRES: this thread has it.
+std::uint64_t unlock_whole(detail::attachment& lock) noexcept;
+/// Locks it again, as often; whatever stops or is short, for there may be nothing that can be done without it. Errors: broken, gone.
+result<void> lock_whole(detail::attachment& lock, std::uint64_t depth);
 
 }  // namespace cloister::internal

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The words of synchronisation objects in shared memory (docs/formats.md, "synchronisation"), and what processes tell their supervisor actor.
-// Each word is changed by CAS only; what may be changed by whom is said with each, and searched exhaustively in tests/models.
+// What may be changed by whom, and how, is said with each word, and searched exhaustively in tests/models.
 #pragma once
 
 #include <cloister/actors/detail/sync_handle.hpp>
@@ -28,9 +28,23 @@ enum class sync_call : std::uint32_t {
   notify,    // a condition's waiters; a: how many
   acted,     // at a barrier: the action was run. A cancel there has a reason in a: 0 late, 1 stopped, 2 the action failed
   abort,     // a barrier; answered in a socket, as
-  reset,     // this: a is the epoch that begins
+  reset,     // this
   failed,    // its sender lets go of it, because an exception ends what it did
 };
+
+// Beside what `a` of want is for each kind:
+/// A lock: there is no deadline.
+inline constexpr std::uint64_t waits_for_ever = std::uint64_t{1} << 32;
+/// A lock: nothing can be done without it, so it is never refused for a circle.
+inline constexpr std::uint64_t must_have_it = std::uint64_t{1} << 33;
+/// A semaphore, a barrier: what cannot be had now is refused with `timed_out`.
+inline constexpr std::uint64_t at_once = std::uint64_t{1} << 34;
+
+/// What objects of that kind have behind their head.
+constexpr std::size_t body_bytes_of(detail::sync_kind kind) {
+  return kind == detail::sync_kind::semaphore || kind == detail::sync_kind::bounded_semaphore ? detail::arena::large_body
+                                                                                              : detail::arena::small_body;
+}
 
 /// owner:16 | thread:16 | W | H | P | died. Free: owner 0, and then, while H, only the actor's to give.
 struct lock_word {
@@ -53,15 +67,12 @@ struct lock_word {
 
 struct lock_body {
   std::atomic<std::uint64_t> word;
-  // The incarnation of who let go of its last handle while it owned the lock: written by it before it sets `died`. 0: the actor knows who.
+  // Stored by whoever lets go of its last handle while it owns the lock, before it sets `died`: its incarnation. By the actor: 0, it knows who.
   std::atomic<std::uint32_t> let_go_by;
 };
 /// small_head::options of a lock.
 inline constexpr std::uint32_t deadlock_is_an_error = 1;
-/// `a` of want, for a lock: the thread, and whether it waits without a deadline.
-inline constexpr std::uint64_t waits_for_ever = std::uint64_t{1} << 16;
-
-static_assert(sizeof(lock_body) <= detail::arena::small_body);
+static_assert(sizeof(lock_body) <= detail::arena::small_body && offsetof(lock_body, let_go_by) == 8);
 
 /// generation:63 | set. The generation is that of the last `set` that found it not set.
 struct event_word {
@@ -85,15 +96,17 @@ inline constexpr std::uint32_t barrier_has_action = std::uint32_t{1} << 31;
 /// The value of a cell that is REGISTERED at a barrier, and has to do that; no index, which may be there already while it still is.
 inline constexpr std::uint64_t run_the_action = ~std::uint64_t{0};
 struct barrier_body {
-  // Written by the actor only.
+  // Stored by the actor only.
   std::atomic<std::uint32_t> waiting;
   std::atomic<std::uint32_t> broken;
-  // Raised by whoever resets it, before it says so; who arrives says (in `a` of want) what it was. So an arrival from before a reset, of one
-  // that gave up meanwhile, is not taken for one after it.
+  // How often it was reset; who arrives says (in `a` of want) what it was. So an arrival from before a reset, of one that gave up
+  // meanwhile, is not taken for one after it.
   std::atomic<std::uint32_t> epoch;
 };
+static_assert(offsetof(barrier_body, broken) == 4 && offsetof(barrier_body, epoch) == 8);
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
-/// How many wait; written by the actor only.
+/// How many wait; stored by the actor only.
 struct condition_body {
   std::atomic<std::uint32_t> waiting;
 };
