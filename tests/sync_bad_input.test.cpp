@@ -49,7 +49,8 @@ TEST_CASE("an owner word that names a process which never locked it: deadlines h
             m.handle(), go};
   REQUIRE(harness::eventually([&] { return m.is_locked(); }, 20s));
   auto& word = m.body<internal::lock_body>().word;
-  word = internal::lock_word(word).with_owner(internal::lock_word(word).owner(), 77).raw;
+  const internal::lock_word now{word.load()};
+  word = now.with_owner(now.owner(), 77).raw;
   CHECK(m.lock(20ms) == errc::timed_out);
   p.kill();
   REQUIRE(m.lock(20s));
