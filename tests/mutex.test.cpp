@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Mutexes: what they promise while everybody lives, and when the owner or a waiter does not.
-#include "process_support.hpp"
+#include "sync_support.hpp"
 
 #include <cloister/actors/deadlock.hpp>
 #include <cloister/actors/mutex.hpp>
@@ -245,7 +245,8 @@ TEST_CASE("threads that come and go take no other's name: one that waits for an 
 }
 
 TEST_CASE("a circle with a deadline in it is none: it opens by itself") {
-  const mutex a{here(), {.on_deadlock = on_deadlock::error}}, b{here(), {.on_deadlock = on_deadlock::error}};
+  const open<mutex> a{here(), mutex_options{.on_deadlock = on_deadlock::error}};
+  const mutex b{here(), {.on_deadlock = on_deadlock::error}};
   const queue<deadlock> watched{here()};
   watch_deadlocks(watched);
   a.lock();
@@ -256,9 +257,9 @@ TEST_CASE("a circle with a deadline in it is none: it opens by itself") {
               ready.put(1);
               const std::scoped_lock h(first);
             },
-            a, b, up};
+            a.handle(), b, up};
   REQUIRE(up.get(20s));
-  REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }, 20s));
+  require_turn(a);
   CHECK(b.lock(50ms) == errc::timed_out);
   CHECK(watched.empty());
   a.unlock();
@@ -317,7 +318,7 @@ TEST_CASE("a process that is asked to stop leaves the queue; its lock() says sto
 TEST_CASE("waiting for oneself is an error, a circle of others is one where the mutex says so; who watches is told who is in it") {
   const bool other_may_refuse = GENERATE(false, true);  // it is not this process's wait that is refused
   constexpr auto error = on_deadlock::error, wait = on_deadlock::wait;
-  const mutex a{here(), {.name = "a", .on_deadlock = other_may_refuse ? error : wait}};
+  const open<mutex> a{here(), mutex_options{.name = "a", .on_deadlock = other_may_refuse ? error : wait}};
   const mutex b{here(), {.name = "b", .on_deadlock = other_may_refuse ? wait : error}};
   const queue<deadlock> watched{here()};
   watch_deadlocks(watched);
@@ -343,7 +344,7 @@ TEST_CASE("waiting for oneself is an error, a circle of others is one where the 
             up,
             out};
   up.get();
-  REQUIRE(harness::eventually([&] { return harness::asleep(p.pid()); }, 20s));
+  require_turn(a);  // it is known to wait
   // This one closes the circle.
   const std::string circle = "waits for mutex 'b', owned by process 'other' (pid " + std::to_string(p.pid()) +
                              "), which waits for mutex 'a', which the first of them has";

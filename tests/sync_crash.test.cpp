@@ -50,7 +50,7 @@ void require_asleep(const process& p) {
 void go_on(const process& p) {
   REQUIRE(harness::eventually(
       [&] {
-        ::kill(p.pid(), SIGCONT);
+        if (harness::process_state(p.pid()) == 'T') ::kill(p.pid(), SIGCONT);
         return p.join(1ms).has_value();
       },
       20s));
@@ -83,14 +83,14 @@ TEST_CASE("a mutex's user is killed or stopped at a step: whoever waits gets the
   EACH_STEP(end, "lock", "unlock");
   const bool handed_over = GENERATE(false, true);  // by the actor, to who waited
   INFO("handed over: " << handed_over);
-  const mutex m{here()};
+  const open<mutex> m{here()};
   const queue<bool> out{here()};
   const bool waits = handed_over && !(end.operation == "lock" && end.step == 1);
   if (waits) m.lock();
-  const process victim{here(), static_cast<void (*)(mutex, at)>(use), m, end};
-  if (waits) require_asleep(victim);
+  const process victim{here(), static_cast<void (*)(mutex, at)>(use), m.handle(), end};
+  if (waits) require_turn(m);
   else require_at_end(victim, end);
-  const process waiter{here(), wait_for_lock, m, out};
+  const process waiter{here(), wait_for_lock, m.handle(), out};
   if (waits) {
     require_asleep(waiter);
     m.unlock();
@@ -340,8 +340,8 @@ TEST_CASE("what a process gave back stays given back, whoever takes it next and 
 }
 
 TEST_CASE("what was given to one that never heard of it, and is killed, goes on to the next as if nothing had been") {
-  const mutex m{here()};
-  const semaphore s{here(), 0};
+  const open<mutex> m{here()};
+  const open<semaphore> s{here(), 0};
   const queue<bool> out{here()};
   const bool token = GENERATE(false, true);
   INFO("a token: " << token);
@@ -351,8 +351,8 @@ TEST_CASE("what was given to one that never heard of it, and is killed, goes on 
                        if (of_b) b.acquire();
                        else a.lock();
                      },
-                     m, s, token};
-  require_asleep(deaf);
+                     m.handle(), s.handle(), token};
+  token ? require_turn(s) : require_turn(m);
   ::kill(deaf.pid(), SIGSTOP);
   require_at_end(deaf, {"", 1, false});
   if (token) {
