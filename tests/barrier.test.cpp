@@ -243,6 +243,22 @@ TEST_CASE("a party that fails or leaves is not waited for; one that never took p
     CHECK(other.join(20s).value().success());
   }
   CHECK_FALSE(b.broken());  // it left when nobody waited
+  {
+    // It takes part, and ends while somebody waits for the next round.
+    const queue<int> go{here()};
+    process leaves{here(),
+                   [](barrier it, source<int> in) {
+                     it.wait();
+                     in.get();
+                   },
+                   b, go};
+    process stays{here(), [](barrier it, sink<outcome> say) { it.wait(), say.put(meet(it)); }, b, out};
+    REQUIRE(comes_to_wait(b, 1));
+    go.put(1);
+    CHECK(leaves.join(20s).value().success());
+    CHECK_FALSE(out.get(20s).value().passed);
+    CHECK(stays.join(20s).has_value());
+  }
   b.reset();
   process bystander{here(), [](barrier) {}, b};
   bystander.join();

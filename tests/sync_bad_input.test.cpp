@@ -3,6 +3,7 @@
 #include "sync_support.hpp"
 
 #include <cloister/actors/actors.hpp>
+#include <cloister/actors/internal/sync_actor.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -154,6 +155,33 @@ TEST_CASE("a head that says what cannot be is of no use to others, and no harm t
     CHECK(wild.join(20s).has_value());
     CHECK(untouched.lock(20s));
     untouched.unlock();
+  }
+}
+
+TEST_CASE("the actor refuses whoever asks for an object whose head says what cannot be") {
+  using namespace cloister::internal;
+  living_actors living;
+  sync_actor actor{service_host{living, [](std::vector<std::byte>) {}, [](std::uint32_t) { return past_process(); }}};
+  const auto home = detail::arena::create(1, detail::arena::small_body).value();
+  const auto cells = detail::cell_block::create(1).value();
+  using detail::sync_kind;
+  const auto too_large_for_its_place = static_cast<std::uint32_t>(sync_kind::semaphore);
+  const auto of_nobody = static_cast<std::uint32_t>(sync_kind::barrier);  // its parties are none
+  std::uint64_t id = 0;
+  for (const std::uint32_t kind : {too_large_for_its_place, of_nobody, 0U, 77U}) {
+    INFO("kind " << kind);
+    const auto place = home->allocate({++id, kind, 0, 0, "wrong"}, nullptr).value().value();
+    actor.created({id, home, place});
+    auto& cell = cells->cell(0);
+    cell.word = detail::wait_cell::make(static_cast<std::uint32_t>(id), detail::cell_state::waiting);
+    actor.asked({{{2, 2, "asks"}, 2},
+                 id,
+                 static_cast<std::uint32_t>(sync_call::want),
+                 {cells, &cell, static_cast<std::uint32_t>(id)},
+                 {},
+                 0});
+    CHECK(cell.state(static_cast<std::uint32_t>(id)) == detail::cell_state::refused);
+    CHECK(cell.value == static_cast<std::uint64_t>(errc::broken));
   }
 }
 

@@ -319,9 +319,12 @@ TEST_CASE("who gives a token back gives its own, whoever took the last one") {
 TEST_CASE("what a process gave back stays given back, whoever takes it next and dies") {
   const bounded_semaphore s{here(), 1};
   const queue<int> up{here()}, go{here()};
-  s.acquire();
   process p{here(),
             [](bounded_semaphore it, sink<int> ready, source<int> in) {
+              it.acquire();
+              it.release();
+              ready.put(0);
+              in.get();
               ready.put(it.try_acquire() ? 1 : 0);  // which settles that the other one has it
               in.get();
               it.acquire();
@@ -329,6 +332,9 @@ TEST_CASE("what a process gave back stays given back, whoever takes it next and 
               sleep_long();
             },
             s, up, go};
+  REQUIRE(up.get(20s).value() == 0);
+  s.acquire();
+  go.put(1);
   REQUIRE(up.get(20s).value() == 0);
   s.release();
   go.put(1);
