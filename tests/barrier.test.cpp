@@ -245,14 +245,16 @@ TEST_CASE("a party that fails or leaves is not waited for; one that never took p
   CHECK_FALSE(b.broken());  // it left when nobody waited
   {
     // It takes part, and ends while somebody waits for the next round.
-    const queue<int> go{here()};
+    const queue<int> up{here()}, go{here()};
     process leaves{here(),
-                   [](barrier it, source<int> in) {
+                   [](barrier it, sink<int> ready, source<int> in) {
                      it.wait();
+                     ready.put(1);
                      in.get();
                    },
-                   b, go};
+                   b, up, go};
     process stays{here(), [](barrier it, sink<outcome> say) { it.wait(), say.put(meet(it)); }, b, out};
+    REQUIRE(up.get(20s));  // the first round is over
     REQUIRE(comes_to_wait(b, 1));
     go.put(1);
     CHECK(leaves.join(20s).value().success());
