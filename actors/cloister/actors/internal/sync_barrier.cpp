@@ -66,9 +66,9 @@ void sync_barrier::arrive(sync_waiter w) {
   if ((w.a & at_once) == 0 || w.state() != cell_state::waiting) return;
   // Others are missing; or it waits for its round's action, and can wait for that.
   if (acting_ && arrived_.size() <= parties_) return;
-  w.refuse(errc::timed_out);
   arrived_.pop_back();
   break_it({w.who.process, {}, "did not want to wait any longer"});
+  w.refuse(errc::timed_out);
 }
 
 // There may be more of them than make one round: who comes while one acts waits for the next.
@@ -113,6 +113,7 @@ void sync_barrier::break_it(last_trouble why) {
   if (broken_) return;
   broken_ = true;
   trouble_ = std::move(why);
+  body<barrier_body>().broken.store(1);  // whoever hears of it finds it so
   refuse_all();
 }
 
