@@ -185,6 +185,36 @@ TEST_CASE("the actor refuses whoever asks for an object whose head says what can
   }
 }
 
+TEST_CASE("a wait that takes another's cell ends that one: nothing is remembered of it when the lock is gone") {
+  using namespace cloister::internal;
+  living_actors living;
+  living.set(2).set(3);
+  bool reported = false;
+  sync_actor actor{
+      service_host{living, [&](std::vector<std::byte>) { reported = true; }, [](std::uint32_t) { return past_process(); }}};
+  const auto home = detail::arena::create(1, detail::arena::small_body).value();
+  const auto cells = detail::cell_block::create(1).value();
+  const auto make = [&](std::uint64_t id, std::uint16_t owner) {
+    const auto place =
+        home->allocate({id, static_cast<std::uint32_t>(detail::sync_kind::mutex), 0, 0, "m"}, nullptr).value().value();
+    reinterpret_cast<lock_body*>(home->body(place))->word = lock_word().with_owner(owner, 1).raw;
+    actor.created({id, home, place});
+  };
+  const auto want = [&](std::uint16_t who, std::uint64_t id, unsigned n, std::uint32_t ticket, std::uint64_t a) {
+    auto& cell = cells->cell(n);
+    cell.word = detail::wait_cell::make(ticket, detail::cell_state::waiting);
+    actor.asked({{{who, who, "asks"}, who}, id, static_cast<std::uint32_t>(sync_call::want), {cells, &cell, ticket}, {}, a});
+  };
+  make(1, 3);
+  make(2, 2);
+  want(2, 1, 0, 1, 1 | waits_for_ever);
+  want(2, 1, 0, 2, 2);  // says that it is another thread
+  actor.removed(1);
+  want(3, 2, 1, 1, 1 | waits_for_ever);
+  CHECK(cells->cell(1).state(1) == detail::cell_state::waiting);
+  CHECK_FALSE(reported);
+}
+
 TEST_CASE("a first process without a descriptor left is an error for who would wait, and nobody's death") {
   const mutex m{here()};
   m.lock();

@@ -27,6 +27,15 @@ void sync_lock::forget(const sync_waiter& w) {
   if (found != world_.stuck.end() && found->second == this) world_.stuck.erase(found);
 }
 
+template <class Which>
+void sync_lock::forget_waits(Which which) {
+  std::erase_if(queue_, [&](const sync_waiter& w) {
+    if (!which(w)) return false;
+    forget(w);
+    return true;
+  });
+}
+
 // Another process may get its name, and die with the lock. And its cells go.
 void sync_lock::forget_grant(const service_user& who) {
   if (last_grant_.who.actor == who.actor) last_grant_ = {};
@@ -43,13 +52,7 @@ void sync_lock::asked(service::call& what) {
     case sync_call::want:
       if (what.answer_in.cell != nullptr) enqueue({std::move(what.from), std::move(what.answer_in), what.a});
       break;
-    case sync_call::cancel:
-      std::erase_if(queue_, [&](const sync_waiter& w) {
-        const bool gone = w.is(what);
-        if (gone) forget(w);
-        return gone;
-      });
-      break;
+    case sync_call::cancel: forget_waits([&](const sync_waiter& w) { return w.is(what); }); break;
     case sync_call::trouble:
       if (what.answer_to) static_cast<void>(send_answer(what.answer_to, trouble(static_cast<std::uint32_t>(what.a))));
       break;
@@ -58,7 +61,7 @@ void sync_lock::asked(service::call& what) {
 }
 
 void sync_lock::enqueue(sync_waiter w) {
-  std::erase_if(queue_, [&](const sync_waiter& old) { return old.cell.cell == w.cell.cell; });
+  forget_waits([&](const sync_waiter& old) { return old.cell.cell == w.cell.cell; });
   if (for_ever(w) && breaks_a_circle(w)) return;
   if (queue_.empty()) first_since_ = world_.now;
   const auto key = key_of(w);
@@ -122,22 +125,14 @@ last_trouble sync_lock::trouble(std::uint32_t let_go_by) const {
   return {who.who, who.exit, trouble_.what};
 }
 
-void sync_lock::forget_waits(const service_user& who) {
-  std::erase_if(queue_, [&](const sync_waiter& w) {
-    const bool gone = w.who.actor == who.actor;
-    if (gone) forget(w);
-    return gone;
-  });
-}
-
 // It unlocked before, and none of its threads waits, unless it is out of its mind.
 void sync_lock::dropped(const service_user& who) {
-  forget_waits(who);
+  forget_waits([&](const sync_waiter& w) { return w.who.actor == who.actor; });
   forget_grant(who);
 }
 
 void sync_lock::died(const service_user& who, const exit_status& exit, bool) {
-  forget_waits(who);
+  forget_waits([&](const sync_waiter& w) { return w.who.actor == who.actor; });
   if (lock_word{word().load()}.owner() == who.actor) {
     // Granted and never out of lock(): nothing was done under it.
     const bool entered = last_grant_.who.actor != who.actor || last_grant_.cell.cell == nullptr ||

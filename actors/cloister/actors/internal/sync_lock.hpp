@@ -22,7 +22,8 @@ class sync_lock final : public sync_object {
   void enqueue(sync_waiter w);
   void serve(std::uint16_t dead = 0);
   void forget(const sync_waiter& w);
-  void forget_waits(const service_user& who);
+  template <class Which>
+  void forget_waits(Which which);
   void forget_grant(const service_user& who);
   void pop();
   bool breaks_a_circle(const sync_waiter& w);
