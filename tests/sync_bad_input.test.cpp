@@ -286,6 +286,23 @@ TEST_CASE("in a process that the program forks by itself they say not_attached")
   CHECK(held.is_mine());
 }
 
+TEST_CASE("a process forked while other threads make and find objects makes and finds some itself") {
+  std::atomic<bool> over{false};
+  std::vector<std::thread> makers(2);
+  for (auto& t : makers)
+    t = std::thread([&] {
+      while (!over) const mutex made{here()};
+    });
+  for (int i = 0; i < 40; ++i) {
+    process p{here(), by(start_method::fork), [](node& mine) { mutex{mine}.lock(); }};
+    const auto end = p.join(20s);
+    CHECK((end && end->success()));
+    if (!end) p.kill();
+  }
+  over = true;
+  for (auto& t : makers) t.join();
+}
+
 TEST_CASE("deadlines that are negative have passed") {
   const mutex m{here()}, with{here()};
   const condition c{here(), with};

@@ -69,7 +69,11 @@ class arena {
     head(place).object.store(0, std::memory_order_release);
   }
   /// The hub's, in its own memory: false if the place is some object's already. Until it is released here.
-  bool claim(unsigned place) noexcept { return !claimed_.test(place) && claimed_.set(place).test(place); }
+  bool claim(unsigned place) noexcept {
+    if (claimed_.test(place)) return false;
+    claimed_.set(place);
+    return true;
+  }
 
  private:
   arena(memory m, std::uint64_t id, std::size_t stride) : memory_(std::move(m)), id_(id), stride_(stride) {}

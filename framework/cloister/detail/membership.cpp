@@ -65,13 +65,13 @@ membership::membership(process_identity id, start_block self, owned_fd control, 
     identity = static_cast<identity_page*>(page);
     ::pthread_atfork(
         [] {
-          if (!holds_fork_gate) fork_gate.acquire();
+          if (!holds_fork_gate) before_user_fork();
         },
         [] {
-          if (!holds_fork_gate) fork_gate.release();
+          if (!holds_fork_gate) end_user_fork();
         },
         [] {
-          if (!holds_fork_gate) fork_gate.release();
+          if (!holds_fork_gate) end_user_fork();
           after_user_fork();
         });
   }
@@ -96,6 +96,24 @@ void membership::enter(process_identity id) noexcept {
   id_ = id;
   identity->incarnation = id.incarnation;
   identity->actor = id.actor;
+}
+
+// No fork by another thread copies the hub's in the middle of its work, or a mutex that a third has locked. The gate comes last: who has one
+// of the mutexes may wait for the hub.
+void membership::before_user_fork() noexcept {
+  if (here != nullptr) {
+    here->arenas_mutex_.lock();
+    here->mutex_.lock();
+  }
+  fork_gate.acquire();
+}
+
+void membership::end_user_fork() noexcept {
+  fork_gate.release();
+  if (here != nullptr) {
+    here->mutex_.unlock();
+    here->arenas_mutex_.unlock();
+  }
 }
 
 // In the child of any fork: it must not keep the node's descriptors open. Its identity was wiped by the kernel. What a started process

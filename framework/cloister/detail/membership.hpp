@@ -150,6 +150,8 @@ class membership {
   [[noreturn]] void run_fork(process_identity id, const start_request& what, owned_fd control, owned_fd go,
                              const std::function<void(const start_request&)>& body);
   void enter(process_identity id) noexcept;
+  static void before_user_fork() noexcept;
+  static void end_user_fork() noexcept;  // in both
   static void after_user_fork() noexcept;
 
   process_identity id_;

@@ -38,7 +38,7 @@ void hub::create_small_object(const member& from, const create_small& what) {
   if (behind == nullptr) throw failure(errc::undecodable, "an object of a kind that this program does not have");
   auto made = objects_.create_small(from.identity.incarnation, what, *behind);
   if (!made) throw failure(errc::undecodable, made.error().text());
-  tell_service(*behind, [made = *std::move(made)](service& s) { s.created(made); });
+  tell_service(*behind, [&made](service& s) { s.created(*made); });
 }
 
 answer hub::lend(member& from, const lend_cells& what, owned_fd block) {
@@ -67,13 +67,11 @@ void hub::call_small(member& from, const small_call& what, datagram& d) {
   if (!d.fds.empty()) call.answer_to = std::move(d.fds[0]);
   const auto* behind = objects_.behind(from.identity.incarnation, what.object);
   if (behind == nullptr) {
-    if (call.answer_in.cell != nullptr)
-      call.answer_in.cell->answer(what.ticket, detail::cell_state::waiting, detail::cell_state::refused,
-                                  static_cast<std::uint64_t>(errc::gone));
+    if (call.answer_in.cell != nullptr) call.answer_in.refuse(errc::gone);
     if (call.answer_to) send_answer(call.answer_to, refused{errc::gone, "this object no longer exists"});
     return;
   }
-  tell_service(*behind, [call = std::make_shared<service::call>(std::move(call))](service& s) { s.asked(std::move(*call)); });
+  tell_service(*behind, [&call](service& s) { s.asked(std::move(call)); });
 }
 
 void hub::small_removed(const service_entry& behind, std::uint64_t object) {

@@ -68,6 +68,14 @@ struct lent_cell {
   std::shared_ptr<detail::cell_block> block;
   detail::wait_cell* cell = nullptr;
   std::uint32_t ticket = 0;
+
+  /// Both are false if who waited gave up.
+  bool grant(std::uint64_t value) const noexcept {
+    return cell->answer(ticket, detail::cell_state::waiting, detail::cell_state::granted, value);
+  }
+  bool refuse(errc why) const noexcept {
+    return cell->answer(ticket, detail::cell_state::waiting, detail::cell_state::refused, static_cast<std::uint64_t>(why));
+  }
 };
 
 class service {

@@ -67,13 +67,10 @@ void sync_actor::removed(std::uint64_t object) {
 
 void sync_actor::asked(call what) {
   world_.now = deadline::now();
-  const auto refuse = [cell = what.answer_in](errc why) {
-    if (cell.cell != nullptr)
-      cell.cell->answer(cell.ticket, detail::cell_state::waiting, detail::cell_state::refused, static_cast<std::uint64_t>(why));
-  };
+  const auto waiter = what.answer_in;
   auto* o = find(what.object);
   if (o == nullptr) {  // its head said what cannot be
-    refuse(errc::broken);
+    if (waiter.cell != nullptr) waiter.refuse(errc::broken);
     if (what.answer_to)
       static_cast<void>(send_answer(what.answer_to, refused{errc::broken, "its memory holds what this library does not write"}));
     return;
@@ -82,7 +79,7 @@ void sync_actor::asked(call what) {
     o->asked(what);
     look_at(*o);
   } catch (const std::bad_alloc&) {
-    refuse(errc::no_memory);
+    if (waiter.cell != nullptr) waiter.refuse(errc::no_memory);
     throw;
   }
 }

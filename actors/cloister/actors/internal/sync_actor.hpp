@@ -36,13 +36,8 @@ struct sync_waiter {
   }
   detail::cell_state state() const noexcept { return cell.cell->state(cell.ticket); }
   /// False if it gave up.
-  bool grant(std::uint64_t value = 0) const noexcept {
-    return cell.cell->answer(cell.ticket, detail::cell_state::waiting, detail::cell_state::granted, value);
-  }
-  bool refuse(errc why) const noexcept {
-    return cell.cell->answer(cell.ticket, detail::cell_state::waiting, detail::cell_state::refused,
-                             static_cast<std::uint64_t>(why));
-  }
+  bool grant(std::uint64_t value = 0) const noexcept { return cell.grant(value); }
+  bool refuse(errc why) const noexcept { return cell.refuse(why); }
 };
 
 class sync_event;

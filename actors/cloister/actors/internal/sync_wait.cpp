@@ -147,7 +147,7 @@ result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* ope
                                      deadline until, bool heed_stop) {
   using detail::cell_state;
   auto* here = detail::membership::current();
-  if (here == nullptr || object.gone()) return unusable(object, operation);
+  if (!usable(object)) return unusable(object, operation);
   try {
     detail::waiting w(here->cells(), here->take_cell());
     here->tell(object.id(), static_cast<std::uint32_t>(want), &w, a);
