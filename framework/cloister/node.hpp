@@ -36,7 +36,7 @@ class [[nodiscard]] node final : public place {
   /// no_memory, invalid (a second node in this process). Then nothing is left of it.
   node(int argc, char** argv, node_options options = {});
   /// Ends this process's daemons, waits for all other processes, which go on as before (after an exception: ends them), then stops hub
-  /// and launcher.
+  /// and launcher. REQUIRES: no other thread of this process is in a call of a handle or owner of this node; they are joined before.
   ~node() override;
 
   /// The same node with another default start method.
