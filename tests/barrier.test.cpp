@@ -3,9 +3,18 @@
 #include "process_support.hpp"
 
 #include <cloister/actors/barrier.hpp>
+#include <cloister/actors/condition.hpp>
+#include <cloister/actors/event.hpp>
+#include <cloister/actors/mutex.hpp>
+#include <cloister/actors/semaphore.hpp>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <csignal>
+#include <mutex>
 #include <set>
+#include <thread>
 
 using namespace cloister;
 using namespace support;
@@ -270,4 +279,82 @@ TEST_CASE("a party that fails or leaves is not waited for; one that never took p
   process fails{here(), {.name = "fails"}, [](barrier) { throw std::runtime_error("lost my way"); }, b};
   fails.join();
   CHECK(out.get(20s).value().error.find("process 'fails'") != std::string::npos);
+}
+
+namespace {
+std::atomic<int> tidied{0};
+void tidy() { ++tidied; }
+}  // namespace
+
+TEST_CASE("a plain function is an action, and travels") {
+  const barrier b{here(), 1, tidy};
+  b.wait();
+  CHECK(tidied == 1);
+  process p{here(),
+            [](barrier it) {
+              it.wait();
+              if (tidied != 1) ::_exit(1);
+            },
+            b};
+  CHECK(p.join(20s).value().success());
+}
+
+TEST_CASE("several threads of two processes meet, each once a round") {
+  const barrier b{here(), 6};
+  const auto three = [](barrier it, sink<std::size_t> out) {
+    std::vector<std::thread> threads(3);
+    for (auto& t : threads)
+      t = std::thread([&] {
+        for (int round = 0; round < 20; ++round) out.put(it.wait(20s).value());
+      });
+    for (auto& t : threads) t.join();
+  };
+  const queue<std::size_t> indices{here()};
+  process p{here(), three, b, indices};
+  three(b, indices);
+  CHECK(p.join(20s).value().success());
+  std::array<int, 6> met{};
+  for (const auto i : indices.get_many(120)) ++met.at(i);
+  CHECK(std::all_of(met.begin(), met.end(), [](int n) { return n == 20; }));
+}
+
+TEST_CASE("all kinds travel inside messages, and one whose only handle is in a message lives") {
+  EACH_METHOD(how);
+  struct tools {
+    mutex m;
+    semaphore s;
+    condition c;
+    event e;
+    barrier b;
+  };
+  const queue<tools> in{here()};
+  {
+    const mutex m{here()};
+    in.put({m, semaphore{here(), 1}, condition{here(), m}, event{here()}, barrier{here(), 2}});
+  }
+  const auto mine = in.get();
+  in.put(mine);
+  mine.s.acquire();
+  process p{here(), by(how),
+            [](source<tools> from) {
+              const auto got = from.get();
+              got.s.acquire();
+              {
+                const std::scoped_lock lock(got.c);
+                got.c.notify_all();
+              }
+              got.e.set();
+              got.b.wait();
+            },
+            in};
+  {
+    const std::scoped_lock lock(mine.c);
+    mine.s.release();
+    CHECK(mine.c.wait(20s));
+  }
+  CHECK(mine.e.wait(20s));
+  CHECK(mine.b.wait(20s));
+  CHECK(p.join(20s).value().success());
+  CHECK(mine.m.try_lock());
+  mine.m.unlock();
 }

@@ -39,7 +39,7 @@ class [[nodiscard]] barrier : public detail::sync_handle {
   /// `failure{invalid}` for no parties, or more than `most_parties`.
   [[nodiscard]] barrier(const place& where, std::size_t parties, const barrier_options& options = {})
       : barrier(where, parties, detail::action_ptr(), options) {}
-  /// `action()` runs in the party that comes last, before any of them goes on: a captureless lambda, or a struct of what travels.
+  /// `action()` runs in the party that comes last, before any of them goes on: a function, a captureless lambda, or a struct of what travels.
   template <class F>
     requires std::is_invocable_v<const F&>
   [[nodiscard]] barrier(const place& where, std::size_t parties, F action, const barrier_options& options = {})

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The action of a barrier: code that travels with each of its handles. A captureless lambda, or an aggregate with operator().
+// The action of a barrier: code that travels with each of its handles. A function, a captureless lambda, or an aggregate with operator().
 #pragma once
 
 #include <cloister/detail/listed_code.hpp>
@@ -27,12 +27,10 @@ class typed_action final : public barrier_action {
   void run() const override { f_(); }
   code_ref where() const override { return entry_.where(); }
   void put(encoder& out) const override {
-    if constexpr (!std::is_empty_v<F>) out.value(f_);
+    if constexpr (plain_function<F>) out.value(locate_code(reinterpret_cast<const void*>(f_)));
+    else if constexpr (!std::is_empty_v<F>) out.value(f_);
   }
-  static action_ptr get(decoder& in) {
-    if constexpr (std::is_empty_v<F>) return std::make_shared<typed_action>(F{});
-    else return std::make_shared<typed_action>(in.value<F>());
-  }
+  static action_ptr get(decoder& in) { return std::make_shared<typed_action>(decode_body<F>(in)); }
 
  private:
   static inline const listed_code entry_{&get};
@@ -42,10 +40,13 @@ class typed_action final : public barrier_action {
 template <class F>
 action_ptr make_action(F f) {
   static_assert(std::is_invocable_v<const F&>, "a barrier's action is called without arguments");
-  if constexpr (std::is_empty_v<F>) static_assert(std::is_default_constructible_v<F>, "a barrier's action cannot capture anything");
+  if constexpr (plain_function<F>) {
+  } else if constexpr (std::is_empty_v<F>)
+    static_assert(std::is_default_constructible_v<F>, "a barrier's action cannot capture anything");
   else
-    static_assert(travels<F>,
-                  "a barrier's action travels with it: make it a captureless lambda, or a struct of what travels with operator()");
+    static_assert(
+        travels<F>,
+        "a barrier's action travels with it: make it a function, a captureless lambda, or a struct of what travels with operator()");
   return std::make_shared<typed_action<F>>(std::move(f));
 }
 
