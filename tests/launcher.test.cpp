@@ -2,8 +2,12 @@
 // The launcher's death touches nobody, and the next start revives it.
 #include "process_support.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <fstream>
+#include <mutex>
+#include <set>
+#include <thread>
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -102,12 +106,14 @@ TEST_CASE("a start whose request does not fit into the launcher's socket fails a
 TEST_CASE("the launcher is killed again and again while processes start: each start succeeds or says so", "[deadline:120]") {
   const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
   std::atomic<bool> done = false;
-  std::atomic<int> kills = 0;
+  std::mutex guard;
+  std::set<pid_t> killed;  // a child that a dead launcher has just forked still has its name: that one may be hit, too
   std::thread storm([&] {
     while (!done) {
       if (const pid_t pid = launcher(); pid > 0) {
+        const std::scoped_lock lock(guard);
+        killed.insert(pid);
         ::kill(pid, SIGKILL);
-        ++kills;
       }
       std::this_thread::sleep_for(7ms);
     }
@@ -119,6 +125,10 @@ TEST_CASE("the launcher is killed again and again while processes start: each st
     try {
       process p{here(), by(how), [](queue<int> out, int n) { out.put(n); }, to, i};
       const auto exit = p.join();
+      if (const std::scoped_lock lock(guard); killed.contains(p.pid())) {
+        static_cast<void>(to.try_get());
+        continue;
+      }
       if (!exit.success() && exit.known()) FAIL_CHECK("start " << i << ": " << exit.text());
       ++started;
       if (to.try_get().value_or(-1) != i) FAIL_CHECK("start " << i << " did not run: " << exit.text());
@@ -130,8 +140,8 @@ TEST_CASE("the launcher is killed again and again while processes start: each st
   }
   done = true;
   storm.join();
-  INFO(started << " started, " << refused << " refused, " << kills << " kills");
-  CHECK(kills > 0);
+  INFO(started << " started, " << refused << " refused, " << killed.size() << " killed");
+  CHECK_FALSE(killed.empty());
   CHECK(started > rounds / 2);
   process last{here(), by(how), [] {}};
   CHECK(last.join().success());
