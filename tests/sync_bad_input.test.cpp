@@ -6,6 +6,7 @@
 #include <cloister/actors/internal/sync_actor.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <random>

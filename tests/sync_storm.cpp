@@ -165,8 +165,8 @@ int storm(const node& here, const settings& o, const arena& of, const owned_fd& 
     }
   }
   std::uint64_t done = 0;
-  const auto [fewest, most] = std::minmax({all.met[0].load(), all.met[1].load(), all.met[2].load()});
-  bool fine = all.violations == 0 && most - fewest <= killed;
+  const auto [fewest, most] = std::minmax_element(all.met.begin(), all.met.end());
+  bool fine = all.violations == 0 && *most - *fewest <= killed;
   for (std::size_t n = 0; n < locks; ++n) {
     fine = fine && of.m[n].try_lock();
     done += all.behind[n].a;
@@ -175,7 +175,8 @@ int storm(const node& here, const settings& o, const arena& of, const owned_fd& 
   std::printf(
       "%u killed, %u of them stopped before; %lu times behind a lock, %lu times told of a death; tokens %zu and %zu; %lu to %lu rounds\n%s\n",
       killed, stopped, static_cast<unsigned long>(done), static_cast<unsigned long>(all.told.load()), of.s[0].value(),
-      of.s[1].value(), static_cast<unsigned long>(fewest), static_cast<unsigned long>(most), fine ? "all is as it was" : "FAILED");
+      of.s[1].value(), static_cast<unsigned long>(*fewest), static_cast<unsigned long>(*most),
+      fine ? "all is as it was" : "FAILED");
   for (const auto& m : of.m) m.unlock();
   return fine ? 0 : 1;
 }

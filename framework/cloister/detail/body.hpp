@@ -117,6 +117,11 @@ template <class F, class... Stored>
 using encoded_body = std::tuple<F, Stored...>;
 
 template <class F>
+void put_body(encoder& out, const F& body) {
+  if constexpr (plain_function<F>) out.value(locate_code(reinterpret_cast<const void*>(body)));
+  else if constexpr (!std::is_empty_v<F>) out.value(body);
+}
+template <class F>
 F decode_body(decoder& in) {
   if constexpr (plain_function<F>) return reinterpret_cast<F>(const_cast<void*>(find_code(in.value<code_ref>())));
   else if constexpr (std::is_empty_v<F>) return F{};
@@ -148,8 +153,7 @@ void encode_body(start_request& request, F body, type_list<P...>, Args&&... args
   (check_parameter<P>(), ...);
   start_handles handles(request);
   encoder out(&handles);
-  if constexpr (plain_function<F>) out.value(locate_code(reinterpret_cast<const void*>(body)));
-  else if constexpr (!std::is_empty_v<F>) out.value(body);
+  put_body(out, body);
   if constexpr (sizeof...(P) == sizeof...(Args)) {
     // The converted values live until all are encoded: handles made by conversion are held by the request from then on.
     std::tuple<travelling_t<P>...> stored(travelling_t<P>(std::forward<Args>(args))...);

@@ -67,7 +67,7 @@ void hub::call_small(member& from, const small_call& what, datagram& d) {
   if (!d.fds.empty()) call.answer_to = std::move(d.fds[0]);
   const auto* behind = objects_.behind(from.identity.incarnation, what.object);
   if (behind == nullptr) {
-    if (call.answer_in.cell != nullptr) call.answer_in.refuse(errc::gone);
+    call.answer_in.refuse(errc::gone);
     if (call.answer_to) send_answer(call.answer_to, refused{errc::gone, "this object no longer exists"});
     return;
   }

@@ -69,12 +69,13 @@ struct lent_cell {
   detail::wait_cell* cell = nullptr;
   std::uint32_t ticket = 0;
 
-  /// Both are false if who waited gave up.
+  /// Both are false if who waited gave up. REQUIRES, of grant: cell != nullptr.
   bool grant(std::uint64_t value) const noexcept {
     return cell->answer(ticket, detail::cell_state::waiting, detail::cell_state::granted, value);
   }
   bool refuse(errc why) const noexcept {
-    return cell->answer(ticket, detail::cell_state::waiting, detail::cell_state::refused, static_cast<std::uint64_t>(why));
+    return cell != nullptr &&
+           cell->answer(ticket, detail::cell_state::waiting, detail::cell_state::refused, static_cast<std::uint64_t>(why));
   }
 };
 

@@ -26,10 +26,7 @@ class typed_action final : public barrier_action {
   explicit typed_action(F f) : f_(std::move(f)) {}
   void run() const override { f_(); }
   code_ref where() const override { return entry_.where(); }
-  void put(encoder& out) const override {
-    if constexpr (plain_function<F>) out.value(locate_code(reinterpret_cast<const void*>(f_)));
-    else if constexpr (!std::is_empty_v<F>) out.value(f_);
-  }
+  void put(encoder& out) const override { put_body(out, f_); }
   static action_ptr get(decoder& in) { return std::make_shared<typed_action>(decode_body<F>(in)); }
 
  private:
@@ -40,10 +37,8 @@ class typed_action final : public barrier_action {
 template <class F>
 action_ptr make_action(F f) {
   static_assert(std::is_invocable_v<const F&>, "a barrier's action is called without arguments");
-  if constexpr (plain_function<F>) {
-  } else if constexpr (std::is_empty_v<F>)
-    static_assert(std::is_default_constructible_v<F>, "a barrier's action cannot capture anything");
-  else
+  static_assert(!std::is_empty_v<F> || std::is_default_constructible_v<F>, "a barrier's action cannot capture anything");
+  if constexpr (!plain_function<F> && !std::is_empty_v<F>)
     static_assert(
         travels<F>,
         "a barrier's action travels with it: make it a function, a captureless lambda, or a struct of what travels with operator()");

@@ -70,7 +70,7 @@ void sync_actor::asked(call what) {
   const auto waiter = what.answer_in;
   auto* o = find(what.object);
   if (o == nullptr) {  // its head said what cannot be
-    if (waiter.cell != nullptr) waiter.refuse(errc::broken);
+    waiter.refuse(errc::broken);
     if (what.answer_to)
       static_cast<void>(send_answer(what.answer_to, refused{errc::broken, "its memory holds what this library does not write"}));
     return;
@@ -79,7 +79,7 @@ void sync_actor::asked(call what) {
     o->asked(what);
     look_at(*o);
   } catch (const std::bad_alloc&) {
-    if (waiter.cell != nullptr) waiter.refuse(errc::no_memory);
+    waiter.refuse(errc::no_memory);
     throw;
   }
 }

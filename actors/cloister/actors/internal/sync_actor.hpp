@@ -34,6 +34,7 @@ struct sync_waiter {
     return who.process.incarnation == c.from.process.incarnation && cell.cell == c.answer_in.cell &&
            cell.ticket == c.answer_in.ticket;
   }
+  bool is_of(const service_user& user) const noexcept { return who.actor == user.actor; }
   detail::cell_state state() const noexcept { return cell.cell->state(cell.ticket); }
   /// False if it gave up.
   bool grant(std::uint64_t value = 0) const noexcept { return cell.grant(value); }

@@ -49,13 +49,13 @@ void sync_condition::notify(std::uint64_t waiters, std::uint64_t upto) {
 
 // It has come out of all its waits.
 void sync_condition::dropped(const service_user& who) {
-  std::erase_if(queue_, [&](const sync_waiter& w) { return w.who.actor == who.actor; });
-  std::erase_if(granted_, [&](const granted& g) { return g.who.who.actor == who.actor; });
+  std::erase_if(queue_, [&](const sync_waiter& w) { return w.is_of(who); });
+  std::erase_if(granted_, [&](const granted& g) { return g.who.is_of(who); });
   show();
 }
 
 void sync_condition::died(const service_user& who, const exit_status&, bool) {
-  const auto is_its = [&](const sync_waiter& w) { return w.who.actor == who.actor; };
+  const auto is_its = [&](const sync_waiter& w) { return w.is_of(who); };
   std::erase_if(queue_, is_its);
   // One after another: for the others, the next notification may reach further then.
   const auto missed = [&](const granted& g) { return is_its(g.who) && g.who.state() == cell_state::granted; };

@@ -127,12 +127,12 @@ last_trouble sync_lock::trouble(std::uint32_t let_go_by) const {
 
 // It unlocked before, and none of its threads waits, unless it is out of its mind.
 void sync_lock::dropped(const service_user& who) {
-  forget_waits([&](const sync_waiter& w) { return w.who.actor == who.actor; });
+  forget_waits([&](const sync_waiter& w) { return w.is_of(who); });
   forget_grant(who);
 }
 
 void sync_lock::died(const service_user& who, const exit_status& exit, bool) {
-  forget_waits([&](const sync_waiter& w) { return w.who.actor == who.actor; });
+  forget_waits([&](const sync_waiter& w) { return w.is_of(who); });
   if (lock_word{word().load()}.owner() == who.actor) {
     // Granted and never out of lock(): nothing was done under it.
     const bool entered = last_grant_.who.actor != who.actor || last_grant_.cell.cell == nullptr ||
