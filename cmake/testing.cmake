@@ -8,6 +8,8 @@ add_library(cloister_harness OBJECT harness.cpp)
 target_link_libraries(cloister_harness PUBLIC cloister_framework Catch2::Catch2)
 add_library(cloister_main OBJECT main.cpp)
 target_link_libraries(cloister_main PUBLIC cloister_harness)
+# What nearly all tests include, compiled once: a third of the time that each takes.
+target_precompile_headers(cloister_main PRIVATE process_support.hpp)
 if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/main_node.cpp)
   add_library(cloister_main_node OBJECT main_node.cpp)
   target_link_libraries(cloister_main_node PUBLIC cloister_harness)
@@ -25,6 +27,7 @@ function(cloister_test)
   add_executable(test_${arg_NAME} ${arg_SOURCES}
     $<TARGET_OBJECTS:cloister_harness> $<TARGET_OBJECTS:${main}>)
   target_link_libraries(test_${arg_NAME} PRIVATE cloister_framework Catch2::Catch2)
+  target_precompile_headers(test_${arg_NAME} REUSE_FROM cloister_main)
   catch_discover_tests(test_${arg_NAME}
     TEST_PREFIX "${arg_NAME}/"
     PROPERTIES TIMEOUT 1200 LABELS ${arg_NAME} ${arg_PROPERTIES})
@@ -37,7 +40,7 @@ function(cloister_refuses)
   list(TRANSFORM arg_DEFINES PREPEND -D)
   add_test(NAME "refused: ${arg_NAME}"
     COMMAND sh ${PROJECT_SOURCE_DIR}/tests/checks/refused.sh ${arg_EXPECT} ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SOURCE}
-      ${CMAKE_CXX_COMPILER} -std=c++20 -I${PROJECT_SOURCE_DIR}/framework ${arg_DEFINES})
+      ${CMAKE_CXX_COMPILER} -std=c++20 -I${PROJECT_SOURCE_DIR}/framework -I${PROJECT_SOURCE_DIR}/actors ${arg_DEFINES})
   set_tests_properties("refused: ${arg_NAME}" PROPERTIES TIMEOUT 300 LABELS refused)
 endfunction()
 

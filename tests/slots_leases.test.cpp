@@ -6,7 +6,7 @@ using namespace slots_test;
 
 namespace {
 
-lease_token lease(slots& q, actor_id me = 2) {
+lease_token lease_from(slots& q, actor_id me = 2) {
   auto t = q.take(me, deadline::passed());
   REQUIRE(t.has_value());
   return t->lease().value();
@@ -19,7 +19,7 @@ TEST_CASE("slots: a leased message is the holder's alone until it is acknowledge
   const std::size_t size = GENERATE(0, 8, 48, 300, 5000, 300'000);
   INFO("size " << size);
   put(*q, size < 8 ? 0 : 9, size);
-  const auto l = lease(*q);
+  const auto l = lease_from(*q);
   REQUIRE(l.size == size);
   REQUIRE(q->size() == 0);
   REQUIRE(q->unfinished());
@@ -36,8 +36,8 @@ TEST_CASE("slots: a lease that is given back goes to the next consumer, before a
   auto q = make();
   const std::size_t size = GENERATE(8, 200'000);
   for (std::uint64_t i = 0; i < 10; ++i) put(*q, i, size);
-  const auto a = lease(*q);
-  const auto b = lease(*q);
+  const auto a = lease_from(*q);
+  const auto b = lease_from(*q);
   REQUIRE(get(*q) == 2);
   REQUIRE(q->give_back(2, b).has_value());
   REQUIRE(q->give_back(2, a).has_value());
@@ -64,7 +64,7 @@ TEST_CASE("slots: a lease that is given back goes to the next consumer, before a
 TEST_CASE("slots: with one task leased, a million others pass in a queue that stays small") {
   auto q = make({.max_items = 8});
   put(*q, 7777);
-  const auto l = lease(*q);
+  const auto l = lease_from(*q);
   for (std::uint64_t i = 0; i < 1'000'000; ++i) {
     put(*q, i);
     REQUIRE(get(*q) == i);
@@ -80,7 +80,7 @@ TEST_CASE("slots: the lease table grows; when it cannot, a lease stays in its sl
   std::uint64_t n = 0;
   for (; n < 400; ++n) {
     put(*q, n, n % 3 == 0 ? 5000 : 8);
-    all.push_back(lease(*q));
+    all.push_back(lease_from(*q));
     if (n % 3 == 0) {  // keep chunks for later ones
       REQUIRE(q->ack(2, all.back()).has_value());
       all.pop_back();
@@ -116,7 +116,7 @@ TEST_CASE("slots: a message that was delivered too often is a dead letter, kept 
   put(*q, 2, size);
   for (int i = 0; i < 3; ++i) {
     REQUIRE(q->take_dead(5, deadline::passed()) == errc::would_block);
-    const auto l = lease(*q);
+    const auto l = lease_from(*q);
     REQUIRE(l.redelivered == static_cast<unsigned>(i));
     REQUIRE(q->give_back(2, l).has_value());
   }
@@ -147,7 +147,7 @@ TEST_CASE("slots: dead letters pile up by the thousand without stopping the queu
   auto q = make({.max_items = 4, .max_deliveries = 1});
   for (std::uint64_t i = 0; i < 5000; ++i) {
     put(*q, i);
-    REQUIRE(q->give_back(2, lease(*q)).has_value());
+    REQUIRE(q->give_back(2, lease_from(*q)).has_value());
   }
   REQUIRE(q->stats().dead == 5000);
   for (std::uint64_t i = 0; i < 5000; ++i) {
@@ -165,7 +165,7 @@ TEST_CASE("slots: a join returns when everything put was acknowledged or deliver
   put(*q, 2);
   REQUIRE(q->wait_idle(deadline::passed()) == errc::would_block);
   REQUIRE(q->wait_idle(1ms) == errc::timed_out);
-  const auto l = lease(*q);
+  const auto l = lease_from(*q);
   REQUIRE(get(*q) == 2);
   REQUIRE(q->wait_idle(deadline::passed()) == errc::would_block);
   put(*q, 3);  // work made by work
@@ -179,7 +179,7 @@ TEST_CASE("slots: a sleeping join is woken by the last ack, whoever gives it") {
   auto q = make();
   for (std::uint64_t i = 0; i < 4; ++i) put(*q, i, i == 3 ? 50'000 : 8);
   std::vector<lease_token> held;
-  for (int i = 0; i < 4; ++i) held.push_back(lease(*q));
+  for (int i = 0; i < 4; ++i) held.push_back(lease_from(*q));
   harness::child joiner([&] { return q->wait_idle(deadline::never()).has_value(); });
   for (const auto& l : held) {
     REQUIRE(harness::eventually([&] { return harness::asleep(joiner.pid()); }));
