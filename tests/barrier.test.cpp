@@ -85,13 +85,15 @@ TEST_CASE("_TestBarrier.test_barrier: five parties pass in lockstep, ten rounds,
 }
 
 TEST_CASE("_TestBarrier.test_wait_return: each party has an index of its own, one of them 0") {
+  EACH_METHOD(how);
   const barrier b{here(), 5};
-  parties all(b, 5);
+  parties all(b, 5, how);
   all.end(true);
   CHECK(all.indices == std::set<std::uint64_t>{0, 1, 2, 3, 4});
 }
 
 TEST_CASE("_TestBarrier.test_action: it runs once a round, before anybody goes on") {
+  EACH_METHOD(how);
   const queue<int> done{here()};
   const barrier b{here(), 3, report{done}};
   const auto party = [](barrier it, source<int> log, sink<bool> out) {
@@ -104,7 +106,7 @@ TEST_CASE("_TestBarrier.test_action: it runs once a round, before anybody goes o
   };
   const queue<bool> right{here()};
   std::vector<process> crew;
-  for (int i = 0; i < 3; ++i) crew.emplace_back(here(), party, b, done, right);
+  for (int i = 0; i < 3; ++i) crew.emplace_back(here(), by(how), party, b, done, right);
   for (int i = 0; i < 20; ++i) CHECK(right.get(20s).value());
   for (auto& p : crew) CHECK(p.join(20s).value().success());
 }
@@ -131,8 +133,9 @@ TEST_CASE("an action that throws, or whose process dies in it, breaks the barrie
 }
 
 TEST_CASE("_TestBarrier.test_abort: all who wait hear of it, and whoever comes later") {
+  EACH_METHOD(how);
   const barrier b{here(), 5};
-  parties four(b, 4);
+  parties four(b, 4, how);
   REQUIRE(comes_to_wait(b, 4));
   b.abort();
   four.end(false, "aborted it");
@@ -141,17 +144,18 @@ TEST_CASE("_TestBarrier.test_abort: all who wait hear of it, and whoever comes l
 }
 
 TEST_CASE("_TestBarrier.test_reset, test_abort_and_reset: who waits hears of it, the next round passes") {
+  EACH_METHOD(how);
   const bool aborted = GENERATE(false, true);
   const barrier b{here(), 3};
   {
-    parties two(b, 2);
+    parties two(b, 2, how);
     REQUIRE(comes_to_wait(b, 2));
     if (aborted) b.abort();
     b.reset();
     two.end(false, aborted ? "aborted it" : "reset it");
   }
   CHECK_FALSE(b.broken());
-  parties three(b, 3);
+  parties three(b, 3, how);
   three.end(true);
 }
 
@@ -184,6 +188,7 @@ TEST_CASE("a forked process that has nothing to do with a barrier breaks none wh
 }
 
 TEST_CASE("_TestBarrier.test_timeout, test_default_timeout: who is late breaks it for all") {
+  EACH_METHOD(how);
   const bool by_default = GENERATE(false, true);
   const barrier b{here(), 3, {.timeout = by_default ? 50ms : std::chrono::nanoseconds::max()}};
   const auto party = [](barrier it, bool own, sink<errc> out) {
@@ -193,7 +198,7 @@ TEST_CASE("_TestBarrier.test_timeout, test_default_timeout: who is late breaks i
     } catch (const failure& f) { out.put(f.code()); }
   };
   const queue<errc> out{here()};
-  const process one{here(), party, b, !by_default, out}, two{here(), party, b, !by_default, out};
+  const process one{here(), by(how), party, b, !by_default, out}, two{here(), by(how), party, b, !by_default, out};
   int late = 0;
   for (int i = 0; i < 2; ++i) {
     const auto code = out.get(20s).value();
@@ -215,8 +220,9 @@ TEST_CASE("_TestBarrier.test_single_thread: a barrier of one never blocks, one o
 }
 
 TEST_CASE("_TestBarrier.test_thousand: a thousand rounds by five processes, each complete before the next") {
+  EACH_METHOD(how);
   const barrier b{here(), 5};
-  constexpr int rounds = 1000 / harness::slowdown;
+  const int rounds = (how == start_method::forkserver ? 1000 : 100) / harness::slowdown;
   const queue<int> seen{here()};
   const auto party = [](barrier it, sink<int> out, int n) {
     for (int round = 0; round < n; ++round) {
@@ -225,7 +231,7 @@ TEST_CASE("_TestBarrier.test_thousand: a thousand rounds by five processes, each
     }
   };
   std::vector<process> crew;
-  for (int i = 0; i < 5; ++i) crew.emplace_back(here(), party, b, seen, rounds);
+  for (int i = 0; i < 5; ++i) crew.emplace_back(here(), by(how), party, b, seen, rounds);
   for (int i = 0; i < rounds; ++i) REQUIRE(seen.get(20s).value() == i);
   for (auto& p : crew) CHECK(p.join(20s).value().success());
 }
@@ -262,8 +268,14 @@ TEST_CASE("a party that fails or leaves is not waited for; one that never took p
                      in.get();
                    },
                    b, up, go};
-    process stays{here(), [](barrier it, sink<outcome> say) { it.wait(), say.put(meet(it)); }, b, out};
-    REQUIRE(up.get(20s));  // the first round is over
+    process stays{here(),
+                  [](barrier it, sink<int> ready, sink<outcome> say) {
+                    it.wait();
+                    ready.put(1);
+                    say.put(meet(it));
+                  },
+                  b, up, out};
+    for (int i = 0; i < 2; ++i) REQUIRE(up.get(20s));  // both are out of the first round
     REQUIRE(comes_to_wait(b, 1));
     go.put(1);
     CHECK(leaves.join(20s).value().success());
@@ -283,11 +295,10 @@ TEST_CASE("a party that fails or leaves is not waited for; one that never took p
 
 namespace {
 std::atomic<int> tidied{0};
-void tidy() { ++tidied; }
 }  // namespace
 
-TEST_CASE("a plain function is an action, and travels") {
-  const barrier b{here(), 1, tidy};
+TEST_CASE("a captureless lambda is an action, and travels") {
+  const barrier b{here(), 1, [] { ++tidied; }};
   b.wait();
   CHECK(tidied == 1);
   process p{here(),
@@ -297,6 +308,36 @@ TEST_CASE("a plain function is an action, and travels") {
             },
             b};
   CHECK(p.join(20s).value().success());
+}
+
+TEST_CASE("TestSyncManagerTypes.test_barrier: a child reads the parties, and resets it") {
+  EACH_METHOD(how);
+  const barrier b{here(), 5};
+  b.abort();
+  process p{here(), by(how),
+            [](barrier it) {
+              if (it.parties() != 5 || !it.broken()) ::_exit(1);
+              it.reset();
+            },
+            b};
+  CHECK(p.join(20s).value().success());
+  CHECK_FALSE(b.broken());
+}
+
+TEST_CASE("whoever has come out of a round finds nobody waiting any more") {
+  const barrier b{here(), 2};
+  const queue<int> go{here()};
+  process p{here(),
+            [](barrier it, source<int> in) {
+              for (const int round : in) static_cast<void>(round), it.wait();
+            },
+            b, go};
+  for (int i = 0; i < 300; ++i) {
+    go.put(i);
+    b.wait();
+    REQUIRE(b.n_waiting() == 0);
+  }
+  go.close();
 }
 
 TEST_CASE("several threads of two processes meet, each once a round") {

@@ -4,7 +4,12 @@
 
 #include <cloister/actors/event.hpp>
 
+#include <atomic>
 #include <csignal>
+#include <thread>
+
+#include <pthread.h>
+#include <unistd.h>
 
 using namespace cloister;
 using namespace support;
@@ -19,9 +24,35 @@ void wait_and_say(event e, sink<int> up, sink<int> out) {
 
 const event* in_handler = nullptr;
 
+// In a process of its own: which one failed is its exit code.
+void check_event(node& mine) {
+  int checked = 0;
+  const auto require = [&](bool holds) {
+    ++checked;
+    if (!holds) ::_exit(checked);
+  };
+  const event e{mine, {.name = "ready"}};
+  require(!e.is_set());
+  require(e.wait(0s) == errc::timed_out);
+  require(e.wait(20ms) == errc::timed_out);
+  e.set();
+  require(e.is_set());
+  e.wait();
+  require(e.wait(0s).has_value());
+  e.clear();
+  require(!e.is_set());
+  require(e.wait(0s) == errc::timed_out);
+}
+
 }  // namespace
 
 TEST_CASE("_TestEvent.test_event: not set, set, cleared; waits end at once, or after the time given") {
+  EACH_METHOD(how);
+  process p{here(), by(how), check_event};
+  CHECK(p.join(20s).value().success());
+}
+
+TEST_CASE("an event in the first process is as any other, and its errors name it") {
   const event e{here(), {.name = "ready"}};
   CHECK_FALSE(e.is_set());
   CHECK(e.wait(0s) == errc::timed_out);
@@ -66,12 +97,32 @@ TEST_CASE("promise 10: who waits when it is set returns, though it is cleared at
   for (auto& p : crew) CHECK(p.join(20s).value().success());
 }
 
-TEST_CASE("promise 10: a signal handler sets an event") {
+TEST_CASE("promise 10: a signal handler sets an event, whatever its thread is doing with it") {
   const event e{here()};
   in_handler = &e;
   struct sigaction action {};
   action.sa_handler = [](int) { in_handler->set(); };
   ::sigaction(SIGUSR1, &action, nullptr);
+  std::atomic<bool> over{false};
+  std::atomic<int> came_out{0};
+  std::thread sets([&] {
+    while (!over) e.set(), e.clear();
+  });
+  std::thread waits([&] {
+    while (!over) {
+      static_cast<void>(e.wait(10ms));
+      ++came_out;
+    }
+  });
+  for (int i = 0; i < 20'000 / harness::slowdown; ++i) {
+    ::pthread_kill(sets.native_handle(), SIGUSR1);
+    ::pthread_kill(waits.native_handle(), SIGUSR1);
+  }
+  over = true;
+  sets.join();
+  waits.join();
+  CHECK(came_out > 0);
+  e.clear();
   std::thread other([&] { e.wait(); });
   ::raise(SIGUSR1);
   other.join();
@@ -79,10 +130,11 @@ TEST_CASE("promise 10: a signal handler sets an event") {
 }
 
 TEST_CASE("promise 09: dead waiters are no matter to set") {
+  EACH_METHOD(how);
   const event e{here()};
   const queue<int> up{here()}, out{here()};
   std::vector<process> crew;
-  for (int i = 0; i < 6; ++i) crew.emplace_back(here(), wait_and_say, e, up, out);
+  for (int i = 0; i < 6; ++i) crew.emplace_back(here(), by(how), wait_and_say, e, up, out);
   for (int i = 0; i < 6; ++i) up.get();
   for (const std::size_t i : {0U, 3U}) crew[i].kill();
   e.set();

@@ -3,7 +3,9 @@
 #include "sync_support.hpp"
 
 #include <cloister/actors/deadlock.hpp>
+#include <cloister/actors/event.hpp>
 #include <cloister/actors/mutex.hpp>
+#include <cloister/actors/semaphore.hpp>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +14,9 @@
 #include <stdexcept>
 #include <thread>
 
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 using namespace cloister;
@@ -58,6 +63,19 @@ TEST_CASE("_TestLock.test_lock: taken once, refused while it is taken, and only 
 }
 
 TEST_CASE("_TestLock.test_rlock: three locks need three unlocks, a fourth is an error") {
+  EACH_METHOD(how);
+  {
+    process p{here(), by(how), [](node& mine) {
+                const recursive_mutex own{mine};
+                for (int i = 0; i < 3; ++i) own.lock();
+                for (int i = 0; i < 3; ++i) own.unlock();
+                try {
+                  own.unlock();
+                } catch (const failure& f) { ::_exit(f.code() == errc::not_owner ? 0 : 2); }
+                ::_exit(1);
+              }};
+    CHECK(p.join(20s).value() == exit_status::exited(0));
+  }
   const recursive_mutex m{here()};
   for (int i = 0; i < 3; ++i) m.lock();
   for (int i = 0; i < 3; ++i) {
@@ -69,6 +87,36 @@ TEST_CASE("_TestLock.test_rlock: three locks need three unlocks, a fourth is an 
     CHECK(m.try_lock());
     m.unlock();
   }).join();
+}
+
+TEST_CASE("TestSyncManagerTypes.test_rlock: a child locks it twice, and nobody else has it until it is unlocked as often") {
+  EACH_METHOD(how);
+  const recursive_mutex m{here()};
+  const queue<int> up{here()}, go{here()};
+  process p{here(),
+            by(how),
+            [](recursive_mutex it, sink<int> ready, source<int> in) {
+              it.lock();
+              it.lock();
+              ready.put(1);
+              in.get();
+              it.unlock();
+              ready.put(2);
+              in.get();
+              it.unlock();
+              ready.put(3);
+              in.get();
+            },
+            m,
+            up,
+            go};
+  for (int n = 1; n <= 3; ++n) {
+    REQUIRE(up.get(20s).value() == n);
+    CHECK(m.try_lock() == (n == 3));
+    go.put(1);
+  }
+  CHECK_FALSE(m.owner_died());
+  m.unlock();
 }
 
 TEST_CASE("_TestLock.test_lock_context: a scope locks and unlocks, in processes of every start method") {
@@ -125,6 +173,38 @@ TEST_CASE("who waits is woken when the lock is free, in a process of every start
   CHECK_FALSE(m.owner_died());
   m.unlock();
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// A mutex, a semaphore and an event have this in common, so it stands here.
+TEST_CASE("what is free is had without a system call") {
+  if (harness::sanitized) return;
+  const mutex m{here()};
+  const recursive_mutex r{here()};
+  const semaphore s{here(), 2};
+  const event e{here()};
+  process p{here(),
+            [](mutex a, recursive_mutex b, semaphore c, event d) {
+              const auto all = [&] {
+                const std::scoped_lock g(a, b, c);
+                const std::scoped_lock again(b);
+                d.set();
+                d.wait();
+                d.clear();
+                static_cast<void>(d.is_set());
+              };
+              all();
+              // From here on any call but read, write, and the thread's end is its death.
+              if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) ::_exit(7);
+              for (int i = 0; i < 1000; ++i) all();
+              ::syscall(SYS_exit, 5);
+            },
+            m,
+            r,
+            s,
+            e};
+  CHECK(p.join(20s).value() == exit_status::exited(5));
+}
+#endif
 
 TEST_CASE("several locks are locked together without an order") {
   const mutex a{here()}, b{here()};
@@ -268,6 +348,7 @@ TEST_CASE("a circle with a deadline in it is none: it opens by itself") {
 }
 
 TEST_CASE("promise 09: dead waiters are passed over") {
+  EACH_METHOD(how);
   const mutex m{here()};
   m.lock();
   const queue<int> up{here()}, got{here()};
@@ -279,7 +360,7 @@ TEST_CASE("promise 09: dead waiters are passed over") {
   };
   std::vector<process> crew;
   for (int i = 0; i < 6; ++i) {
-    crew.emplace_back(here(), wait, m, up, got, i);
+    crew.emplace_back(here(), by(how), wait, m, up, got, i);
     up.get();
     REQUIRE(harness::eventually([&] { return harness::asleep(crew.back().pid()); }, 20s));
   }

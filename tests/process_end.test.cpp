@@ -123,6 +123,17 @@ TEST_CASE("kill ends a process that hears nothing") {
   CHECK(p.exit()->text() == "killed by SIGKILL");
 }
 
+TEST_CASE("when kill returns, the signal has been sent") {
+  EACH_METHOD(how);
+  for (int i = 0; i < 20; ++i) {
+    const process p{here(), by(how), support::sleep_long};
+    ::kill(p.pid(), SIGSTOP);
+    REQUIRE(harness::eventually([&] { return harness::process_state(p.pid()) == 'T'; }, 20s));
+    p.kill();
+    CHECK(harness::process_state(p.pid()) != 'T');  // whoever waits to be killed is stopped no more
+  }
+}
+
 TEST_CASE("the exit status says how a process ended") {
   EACH_METHOD(how);
   const auto ending = [&](auto body) {

@@ -8,6 +8,8 @@
 #include <csignal>
 #include <mutex>
 
+#include <unistd.h>
+
 using namespace cloister;
 using namespace support;
 
@@ -20,47 +22,73 @@ void take_and_die(semaphore s, int tokens) {
 
 // The hub and the actor may take a moment to hear of a death.
 bool comes_to(const semaphore& s, std::size_t value) {
-  for (const deadline until(20s); s.value() != value && !until.has_passed();) std::this_thread::sleep_for(1ms);
-  return s.value() == value;
+  return harness::eventually([&] { return s.value() == value; }, 20s);
+}
+
+// In a child, whose exit code says which one failed.
+void require(int number, bool holds) {
+  if (!holds) ::_exit(number);
 }
 
 }  // namespace
 
 TEST_CASE("_TestSemaphore.test_semaphore: it counts down to 0 and up again, also beyond where it began") {
+  EACH_METHOD(how);
   const semaphore s{here(), 2};
-  CHECK(s.value() == 2);
-  s.acquire();
-  CHECK(s.value() == 1);
-  s.acquire();
-  CHECK(s.value() == 0);
-  CHECK_FALSE(s.try_acquire());
-  s.release();
-  CHECK(s.value() == 1);
-  s.release(3);
+  process p{here(), by(how),
+            [](semaphore it) {
+              require(1, it.value() == 2);
+              it.acquire();
+              require(2, it.value() == 1);
+              it.acquire();
+              require(3, it.value() == 0);
+              require(4, !it.try_acquire());
+              it.release();
+              require(5, it.value() == 1);
+              it.release(3);
+              require(6, it.value() == 4);
+            },
+            s};
+  CHECK(p.join(20s).value() == exit_status::exited(0));
   CHECK(s.value() == 4);
+  for (int i = 0; i < 4; ++i) s.acquire();
+  CHECK_FALSE(s.try_acquire());
 }
 
 TEST_CASE("_TestSemaphore.test_bounded_semaphore: the same, but not beyond where it began") {
+  EACH_METHOD(how);
   const bounded_semaphore s{here(), 2};
-  s.acquire();
-  s.acquire();
-  CHECK_FALSE(s.try_acquire());
-  s.release(2);
-  try {
-    s.release();
-    FAIL("released too often");
-  } catch (const failure& f) { CHECK(f.code() == errc::invalid); }
-  CHECK(s.value() == 2);
+  process p{here(), by(how),
+            [](bounded_semaphore it) {
+              it.acquire();
+              it.acquire();
+              require(1, !it.try_acquire());
+              it.release(2);
+              try {
+                it.release();
+                require(2, false);
+              } catch (const failure& f) { require(3, f.code() == errc::invalid); }
+              require(4, it.value() == 2);
+            },
+            s};
+  CHECK(p.join(20s).value() == exit_status::exited(0));
+  CHECK_THROWS_AS(s.release(), failure);
 }
 
 TEST_CASE("_TestSemaphore.test_timeout: at 0 it says so at once, or after the time given") {
+  EACH_METHOD(how);
   const semaphore s{here(), 0};
-  CHECK_FALSE(s.try_acquire());
-  CHECK_FALSE(s.try_acquire_for(1ms));
-  const auto began = std::chrono::steady_clock::now();
-  CHECK(s.acquire(30ms) == errc::timed_out);
-  CHECK(std::chrono::steady_clock::now() - began >= 30ms);
-  CHECK(s.acquire(-1s) == errc::timed_out);
+  process p{here(), by(how),
+            [](semaphore it) {
+              require(1, !it.try_acquire());
+              require(2, !it.try_acquire_for(1ms));
+              const auto began = std::chrono::steady_clock::now();
+              require(3, it.acquire(30ms) == errc::timed_out);
+              require(4, std::chrono::steady_clock::now() - began >= 30ms);
+              require(5, it.acquire(-1s) == errc::timed_out);
+            },
+            s};
+  CHECK(p.join(20s).value() == exit_status::exited(0));
   CHECK_THROWS_AS((semaphore{here(), detail::token_handle::most_tokens + 1}), failure);
 }
 
@@ -163,6 +191,7 @@ TEST_CASE("one process acquires, another releases: the first has nothing then th
 }
 
 TEST_CASE("promise 25: a process that is killed while it waits takes no token with it") {
+  EACH_METHOD(how);
   const semaphore s{here(), 0};
   const queue<int> up{here()};
   const auto wait = [](semaphore other, sink<int> ready) {
@@ -172,7 +201,7 @@ TEST_CASE("promise 25: a process that is killed while it waits takes no token wi
   };
   std::vector<process> crew;
   for (int i = 0; i < 4; ++i) {
-    crew.emplace_back(here(), wait, s, up);
+    crew.emplace_back(here(), by(how), wait, s, up);
     up.get();
     REQUIRE(harness::eventually([&] { return harness::asleep(crew.back().pid()); }, 20s));
   }

@@ -3,15 +3,17 @@
 #include "sync_support.hpp"
 
 #include <cloister/actors/actors.hpp>
-#include <cloister/actors/internal/sync_actor.hpp>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <random>
 #include <thread>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace cloister;
@@ -159,61 +161,92 @@ TEST_CASE("a head that says what cannot be is of no use to others, and no harm t
   }
 }
 
-TEST_CASE("the actor refuses whoever asks for an object whose head says what cannot be") {
-  using namespace cloister::internal;
-  living_actors living;
-  sync_actor actor{service_host{living, [](std::vector<std::byte>) {}, [](std::uint32_t) { return past_process(); }}};
-  const auto home = detail::arena::create(1, detail::arena::small_body).value();
-  const auto cells = detail::cell_block::create(1).value();
-  using detail::sync_kind;
-  const auto too_large_for_its_place = static_cast<std::uint32_t>(sync_kind::semaphore);
-  const auto of_nobody = static_cast<std::uint32_t>(sync_kind::barrier);  // its parties are none
-  std::uint64_t id = 0;
-  for (const std::uint32_t kind : {too_large_for_its_place, of_nobody, 0U, 77U}) {
-    INFO("kind " << kind);
-    const auto place = home->allocate({++id, kind, 0, 0, "wrong"}, nullptr).value().value();
-    actor.created({id, home, place});
-    auto& cell = cells->cell(0);
-    cell.word = detail::wait_cell::make(static_cast<std::uint32_t>(id), detail::cell_state::waiting);
-    actor.asked({{{2, 2, "asks"}, 2},
-                 id,
-                 static_cast<std::uint32_t>(sync_call::want),
-                 {cells, &cell, static_cast<std::uint32_t>(id)},
-                 {},
-                 0});
-    CHECK(cell.state(static_cast<std::uint32_t>(id)) == detail::cell_state::refused);
-    CHECK(cell.value == static_cast<std::uint64_t>(errc::broken));
-  }
+TEST_CASE("a process that changes the number of its arena passes it off as nobody else's") {
+  const mutex honest{here()};
+  const queue<mutex> in{here()};
+  process wild{
+      here(),
+      [](node& mine, mutex other, sink<mutex> out) {
+        // The first object of an arena is behind its header.
+        const auto header_of = [](const open<mutex>& m) {
+          return reinterpret_cast<detail::object_header*>(reinterpret_cast<std::byte*>(&m.head()) - detail::arena::first_place);
+        };
+        const open<mutex> own{mine}, theirs(other);
+        header_of(own)->id = header_of(theirs)->id;
+        out.put(own.handle());
+        sleep_long();
+      },
+      honest, in};
+  const auto got = in.get(20s).value();
+  CHECK(got.lock(20s));
+  CHECK(honest.try_lock());
+  honest.unlock();
+  got.unlock();
+  wild.kill();
 }
 
-TEST_CASE("a wait that takes another's cell ends that one: nothing is remembered of it when the lock is gone") {
-  using namespace cloister::internal;
-  living_actors living;
-  living.set(2).set(3);
-  bool reported = false;
-  sync_actor actor{
-      service_host{living, [&](std::vector<std::byte>) { reported = true; }, [](std::uint32_t) { return past_process(); }}};
-  const auto home = detail::arena::create(1, detail::arena::small_body).value();
-  const auto cells = detail::cell_block::create(1).value();
-  const auto make = [&](std::uint64_t id, std::uint16_t owner) {
-    const auto place =
-        home->allocate({id, static_cast<std::uint32_t>(detail::sync_kind::mutex), 0, 0, "m"}, nullptr).value().value();
-    reinterpret_cast<lock_body*>(home->body(place))->word = lock_word().with_owner(owner, 1).raw;
-    actor.created({id, home, place});
-  };
-  const auto want = [&](std::uint16_t who, std::uint64_t id, unsigned n, std::uint32_t ticket, std::uint64_t a) {
-    auto& cell = cells->cell(n);
-    cell.word = detail::wait_cell::make(ticket, detail::cell_state::waiting);
-    actor.asked({{{who, who, "asks"}, who}, id, static_cast<std::uint32_t>(sync_call::want), {cells, &cell, ticket}, {}, a});
-  };
-  make(1, 3);
-  make(2, 2);
-  want(2, 1, 0, 1, 1 | waits_for_ever);
-  want(2, 1, 0, 2, 2);  // says that it is another thread
-  actor.removed(1);
-  want(3, 2, 1, 1, 1 | waits_for_ever);
-  CHECK(cells->cell(1).state(1) == detail::cell_state::waiting);
-  CHECK_FALSE(reported);
+TEST_CASE("who is led astray by what others wrote into its arena has lost an object, and not its life") {
+  const open<mutex> m{here()};
+  process wild{here(), [](mutex it) { open<mutex>(it).head().object = 0; }, m.handle()};
+  CHECK(wild.join(20s).value().success());
+  std::vector<mutex> all;
+  int lost = 0;
+  for (int i = 0; i < 5; ++i) {
+    const auto& made = all.emplace_back(here());
+    try {
+      process p{here(), [](mutex it) { it.lock(), it.unlock(); }, made};
+      lost += p.join(20s).value().success() ? 0 : 1;
+    } catch (const failure&) { ++lost; }
+  }
+  CHECK(lost <= 1);
+}
+
+TEST_CASE("deadlines hold although the first process is stopped") {
+  const mutex m{here()}, with{here()};
+  const condition c{here(), with};
+  const semaphore s{here(), 0};
+  const event e{here()};
+  const barrier b{here(), 2}, b2{here(), 2};
+  m.lock();
+  const queue<std::string> out{here()};
+  process p{here(),
+            [](mutex a, condition x, semaphore t, event v, barrier w, barrier w2, pid_t first, sink<std::string> say) {
+              std::string said;
+              const auto note = [&](const auto& r) { said += r ? "! " : std::string(to_string(r.error().code())) + " "; };
+              ::kill(first, SIGSTOP);
+              {
+                const struct going_on {
+                  pid_t who;
+                  ~going_on() { ::kill(who, SIGCONT); }
+                } at_the_end{first};
+                note(a.lock(20ms));
+                note(t.acquire(20ms));
+                note(v.wait(20ms));
+                note(w.wait(20ms));
+                note(w2.wait(deadline::passed()));
+                const std::scoped_lock g(x);
+                note(x.wait(20ms));
+                for (int i = 0; i < 20; ++i) static_cast<void>(a.lock(1ms));  // what was asked before is still unread
+                note(a.lock(20ms));
+              }
+              say.put(said);
+              note(a.lock(20s));
+              a.unlock();
+              say.put(said);
+            },
+            m,
+            c,
+            s,
+            e,
+            b,
+            b2,
+            ::getpid(),
+            out};
+  const std::string late = "timed_out timed_out timed_out timed_out timed_out timed_out timed_out ";
+  CHECK(out.get(20s).value() == late);
+  m.unlock();
+  CHECK(out.get(20s).value() == late + "! ");
+  CHECK(p.join(20s).value().success());
 }
 
 TEST_CASE("a first process without a descriptor left is an error for who would wait, and nobody's death") {
@@ -287,15 +320,63 @@ TEST_CASE("in a process that the program forks by itself they say not_attached")
   CHECK(held.is_mine());
 }
 
-TEST_CASE("a process forked while other threads make and find objects makes and finds some itself") {
+TEST_CASE(
+    "the copy of a process that has a lock and a token, which the program forked by itself, leaves both as they are when it ends") {
+  const queue<int> up{here()}, go{here()};
+  const mutex m{here()};
+  const semaphore s{here(), 1};
+  process p{here(),
+            [](mutex it, semaphore tokens, sink<int> ready, source<int> in) {
+              it.lock();
+              tokens.acquire();
+              const pid_t copy = ::fork();
+              if (copy == 0) return;  // its handles are destroyed, and say nothing
+              ready.put(1);
+              in.get();
+              it.unlock();
+              tokens.release();
+              const pid_t other = ::fork();
+              if (other == 0) return;
+              int status = 0;
+              ::waitpid(copy, &status, 0);
+              ::waitpid(other, &status, 0);
+              ready.put(2);
+              in.get();
+            },
+            m,
+            s,
+            up,
+            go};
+  REQUIRE(up.get(20s).value() == 1);
+  CHECK_FALSE(m.try_lock());
+  CHECK_FALSE(s.try_acquire());
+  go.put(1);
+  REQUIRE(up.get(20s).value() == 2);
+  REQUIRE(m.try_lock());
+  CHECK_FALSE(m.owner_died());
+  CHECK(s.value() == 1);
+  m.unlock();
+  go.put(1);
+}
+
+TEST_CASE("a process forked while other threads make, find and use objects makes and uses some itself") {
   std::atomic<bool> over{false};
   std::vector<std::thread> makers(2);
   for (auto& t : makers)
     t = std::thread([&] {
-      while (!over) const mutex made{here()};
+      while (!over) {
+        const mutex made{here()};
+        const std::scoped_lock mine(made);
+        semaphore(here(), 1).acquire();
+        std::thread([&] { static_cast<void>(made.try_lock()); }).join();
+      }
     });
   for (int i = 0; i < 40; ++i) {
-    process p{here(), by(start_method::fork), [](node& mine) { mutex{mine}.lock(); }};
+    process p{here(), by(start_method::fork), [](node& mine) {
+                mutex{mine}.lock();
+                semaphore(mine, 1).acquire();
+                static_cast<void>(event(mine).wait(1ms));
+              }};
     const auto end = p.join(20s);
     CHECK((end && end->success()));
     if (!end) p.kill();

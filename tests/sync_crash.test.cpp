@@ -441,7 +441,7 @@ TEST_CASE("a party is killed or stopped at a step: the barrier breaks for the ot
     static_cast<void>(it.wait(20s));
   };
   std::optional<process> other;
-  const auto let_other_come = [&] { other.emplace(here(), meet, b, out, end.kill ? 20'000 : 300); };
+  const auto let_other_come = [&] { other.emplace(here(), meet, b, out, end.kill ? 20'000 : 3000); };
   const bool comes_last = end.step > 2;  // so that it is the one to act
   if (comes_last) {
     let_other_come();

@@ -15,6 +15,7 @@ namespace support {
 template <class Handle>
 struct open : Handle {
   using Handle::Handle;
+  explicit open(const Handle& handle) : Handle(handle) {}
   template <class Body>
   Body& body() const {
     return this->object().template body<Body>();

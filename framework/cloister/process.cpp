@@ -193,12 +193,12 @@ std::optional<exit_status> process::exit() const {
 
 void process::terminate() const {
   const auto& s = get("terminate");
-  membership::require().signal(running(s.link, s.name, "terminate").incarnation(), SIGTERM, 0);
+  membership::require().signal_now(running(s.link, s.name, "terminate").incarnation(), SIGTERM);
 }
 
 void process::kill() const {
   const auto& s = get("kill");
-  membership::require().signal(running(s.link, s.name, "kill").incarnation(), SIGKILL, 0);
+  membership::require().signal_now(running(s.link, s.name, "kill").incarnation(), SIGKILL);
 }
 
 int process::sentinel() const {

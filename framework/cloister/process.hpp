@@ -128,7 +128,8 @@ class [[nodiscard]] process {
 
   /// Asks it to end: its blocking calls fail with `errc::stopping`, so that its destructors run. No effect on one that has ended.
   void terminate() const;
-  void kill() const;  ///< SIGKILL
+  /// SIGKILL. As with `terminate`, the signal has been sent when this returns.
+  void kill() const;
   /// A descriptor that is readable when it has ended; owned by this object. REQUIRES: started.
   int sentinel() const;
   /// Gives up the handle. Throws `failure{invalid}` while it runs; a second close is nothing; later calls are `failure{invalid}`.

@@ -48,6 +48,7 @@ enum pc : u8 {
   w_relock,
   w_enter,
   w_cancel,
+  w_give_way,
   w_late,
   w_end,
   n_lock,
@@ -225,11 +226,12 @@ struct model {
         return come_out("wait: locks again, returns");
       case w_enter: q.cell = entered; return come_out("wait: enters, returns");
       case w_cancel: {
-        const pc to = q.mine ? w_end : w_late;
+        const pc to = q.mine ? w_give_way : w_late;
         q.mine = 0;
         if (!c.no_cancel) send(q, {m_cancel, q.ticket, 0});
         return go(to, "wait: sends cancel");
       }
+      case w_give_way: n.lock = 0; return go(w_late, "wait: unlocks, timed out");
       case w_late: return lock(w_end, "wait: locks again, timed out");
       case w_end: n.lock = 0; return go(--q.left ? w_lock : p_done, "unlocks");
       // ---- lock; notify; unlock

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Programs that must not compile, one for each CASE; with CLOISTER_RIGHT, what the writer should have written.
+#include <cloister/actors/barrier.hpp>
 #include <cloister/cloister.hpp>
 
 #include <memory>
@@ -8,6 +9,7 @@
 using namespace cloister;
 
 void take_text(std::string) {}
+void nothing_to_do() {}
 void take_pointer(const char*) {}
 void take_reference(int&) {}
 struct with_pointer {
@@ -79,5 +81,7 @@ void program(node& here) {
   actor<borrower>{here}.ask(question{1});
 #elif CASE == 13
   actor<borrower>{here}.ask(n);
+#elif CASE == 15
+  barrier b{here, 2, nothing_to_do};
 #endif
 }

@@ -28,7 +28,9 @@ error why_broken(const detail::attachment& it) {
     if (!trouble.exit.known()) return sync_error(it, "wait", errc::barrier_broken, who);
     const auto e = sync_error(it, "wait", errc::barrier_broken, who + ": " + trouble.exit.text());
     return {e.code(), e.text(), trouble.exit};
-  } catch (const failure& f) { return f.error(); }
+  } catch (const failure&) {  // asked to stop, or no descriptor left
+    return sync_error(it, "wait", errc::barrier_broken, "it is broken");
+  }
 }
 
 }  // namespace
@@ -70,19 +72,16 @@ result<std::size_t> barrier::wait(deadline until) const {
   auto& it = object();
   auto* here = detail::membership::current();
   if (!usable(it)) return unusable(it, "wait");
-  const auto tell = [&](sync_call what, const detail::waiting& w, std::uint64_t a = 0) {
-    here->tell(it.id(), static_cast<std::uint32_t>(what), &w, a);
-  };
+  const bool now = until.has_passed();  // it is told at once, and may be the last
+  const deadline last = now ? deadline(answer_patience) : until;
   try {
     const std::uint64_t epoch = it.body<barrier_body>().epoch.load();
-    detail::waiting w(here->cells(), here->take_cell());
+    detail::waiting w(here->cells(), here->take_cell(last));
     const leaves_no_action_open this_one{w};
     detail::fault_point("meet", 1);
-    // Who has no time is told at once, and may be the last.
-    const bool now = until.has_passed();
-    tell(sync_call::want, w, epoch | (now ? at_once : 0));
+    here->tell(it.id(), static_cast<std::uint32_t>(sync_call::want), &w, epoch | (now ? at_once : 0), last);
     detail::fault_point("meet", 2);
-    const auto how = w.sleep(now ? deadline::never() : until);
+    const auto how = w.sleep(last);
     if (how != detail::wait_status::ready && w.change(cell_state::waiting, cell_state::cancelled)) {
       withdraw(it, w, how == detail::wait_status::timed_out ? 0 : 1);
       return interruption(it, "wait", how);
@@ -96,7 +95,7 @@ result<std::size_t> barrier::wait(deadline until) const {
         throw;
       }
       detail::fault_point("meet", 4);
-      tell(sync_call::acted, w);
+      here->tell(it.id(), static_cast<std::uint32_t>(sync_call::acted), &w);
     }
     // What was decided is on its way; there is nothing to wait for but the first process.
     w.sleep(deadline::never(), cell_state::registered, false);
@@ -107,7 +106,7 @@ result<std::size_t> barrier::wait(deadline until) const {
     static_cast<void>(w.change(cell_state::granted, cell_state::entered));
     return static_cast<std::size_t>(w.value());
   } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
-    return sync_error(it, "wait", errc::no_memory, "no memory");
+    return error(errc::no_memory, "no memory");
   }
 }
 

@@ -39,19 +39,21 @@ class [[nodiscard]] barrier : public detail::sync_handle {
   /// `failure{invalid}` for no parties, or more than `most_parties`.
   [[nodiscard]] barrier(const place& where, std::size_t parties, const barrier_options& options = {})
       : barrier(where, parties, detail::action_ptr(), options) {}
-  /// `action()` runs in the party that comes last, before any of them goes on: a function, a captureless lambda, or a struct of what travels.
+  /// `action()` runs in the party that comes last, before any of them goes on: a captureless lambda, or a struct of what travels.
   template <class F>
     requires std::is_invocable_v<const F&>
   [[nodiscard]] barrier(const place& where, std::size_t parties, F action, const barrier_options& options = {})
       : barrier(where, parties, detail::make_action(std::move(action)), options) {}
 
   /// Waits for the others; which of them this one was, from 0, in this round. Throws `failure`: barrier_broken, timed_out after the time of
-  /// the options, stopping, interrupted, not_attached, gone; whatever the action throws, in the party that runs it.
+  /// the options, stopping, interrupted, not_attached, gone; no_descriptors and no_memory where there is none for waiting; whatever the
+  /// action throws, in the party that runs it.
   std::size_t wait() const;
+  /// One that has passed: whoever comes last passes all the same. A later one includes the way to the first process and back.
   result<std::size_t> wait(deadline until) const;
-  /// Breaks it.
+  /// Breaks it. Waits until the first process has done so. Throws `failure`: not_attached, gone, no_descriptors, stopping.
   void abort() const;
-  /// Whoever waits gets `barrier_broken`; from then on it is as new.
+  /// Whoever waits gets `barrier_broken`; from then on it is as new. Waits and throws as `abort`.
   void reset() const;
 
   std::size_t parties() const;

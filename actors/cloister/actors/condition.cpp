@@ -25,20 +25,22 @@ result<void> condition::wait(deadline until) const {
   auto* here = detail::membership::current();
   if (!usable(it)) return unusable(it, "wait");
   if (!mutex_.is_mine()) return sync_error(it, "wait", errc::not_owner, "this thread does not have its mutex");
-  if (until.has_passed()) {  // others get their chance all the same
+  // Others get their chance, also where there is no time to wait.
+  const auto give_way = [&](detail::wait_status how) -> result<void> {
     const auto depth = unlock_whole(lock);
     if (auto again = lock_whole(lock, depth); !again) return again;
-    return sync_error(it, "wait", errc::timed_out, "timed out");
-  }
+    return interruption(it, "wait", how);
+  };
+  if (until.has_passed()) return give_way(detail::wait_status::timed_out);
   try {
-    detail::waiting w(here->cells(), here->take_cell());
-    here->tell(it.id(), static_cast<std::uint32_t>(sync_call::want), &w);
+    detail::waiting w(here->cells(), here->take_cell(until));
+    here->tell(it.id(), static_cast<std::uint32_t>(sync_call::want), &w, 0, until);
     detail::fault_point("wait_notified", 1);
     // Until it is registered, or was not and gave up.
     auto how = w.sleep(until);
     if (how != detail::wait_status::ready && w.change(cell_state::waiting, cell_state::cancelled)) {
       withdraw(it, w);
-      return interruption(it, "wait", how);
+      return give_way(how);
     }
     if (w.state() == cell_state::refused) return refusal(it, "wait", w.value());
     const auto depth = unlock_whole(lock);
@@ -54,9 +56,10 @@ result<void> condition::wait(deadline until) const {
     if (refused) return refusal(it, "wait", w.value());
     if (cancelled) return interruption(it, "wait", how);
     return {};
-  } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
-    return sync_error(it, "wait", errc::no_memory, "no memory");
-  }
+  } catch (const failure& f) {
+    if (f.code() == errc::timed_out) return give_way(detail::wait_status::timed_out);
+    return f.error();
+  } catch (const std::bad_alloc&) { return error(errc::no_memory, "no memory"); }
 }
 
 void condition::notify(std::size_t waiters) const {

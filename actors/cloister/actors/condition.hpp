@@ -8,7 +8,7 @@
 //
 // A handle: copies name the same condition, and travel as arguments and in messages, with its mutex.
 // Threads and processes: any of the node. Blocks: `wait`, with the mutex given up meanwhile; it has it again when it returns or throws, but
-// for `gone` and `broken`, when nobody can have it. To have it again is no reason for the error `deadlock`, whatever its options say.
+// for `gone`, `not_attached` and `broken`, when nobody can have it. To have it again is no reason for the error `deadlock`, whatever its options say.
 // A wait without predicate ends only for a notification, its deadline or a stop. `notify` waits for nobody. A waiter that dies is forgotten,
 // and a notification that it was given and did not come out with goes to another one that waited then.
 #pragma once
@@ -37,7 +37,8 @@ class [[nodiscard]] condition : public detail::sync_handle {
   [[nodiscard]] condition(const place& where, const recursive_mutex& with, const condition_options& options = {});
 
   /// Until it is notified. A recursive mutex is given up whole, and comes back as often locked as it was.
-  /// Throws `failure`: not_owner (this thread does not have the mutex), stopping, interrupted, not_attached, gone, broken.
+  /// Throws `failure`: not_owner (this thread does not have the mutex), stopping, interrupted, not_attached, gone, broken;
+  /// no_descriptors and no_memory where there is none for waiting.
   void wait() const { wait(deadline::never()).value(); }
   /// As `wait_for`.
   template <class Predicate>

@@ -9,7 +9,8 @@
 // A handle: copies name the same event, and travel as arguments and in messages.
 // Threads and processes: any of the node; `set` also in a signal handler. Blocks: `wait`, until it is set; `failure{stopping}` when this
 // process is asked to stop. Whoever waits when `set` is called comes out of it, although a `clear` may follow at once. Nobody owns it, so
-// no death leaves it in a wrong state, and `set` waits for nobody; one that is killed within `set` has set it and woken all, or done nothing.
+// no death leaves it in a wrong state, and `set` waits for nobody; one that is killed within `set` has done nothing, or set it, and then all wake when
+// its death is known. (One that is stopped there leaves them asleep for a quarter of a second.)
 #pragma once
 
 #include <cloister/actors/detail/sync_handle.hpp>

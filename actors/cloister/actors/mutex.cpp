@@ -11,6 +11,8 @@
 #include <cloister/detail/stop.hpp>
 #include <cloister/fault.hpp>
 
+#include <new>
+
 #include <unistd.h>
 
 namespace cloister::detail {
@@ -36,9 +38,10 @@ bool take_free(std::atomic<std::uint64_t>& word, std::uint16_t actor, std::uint1
   return false;
 }
 
-// Frees it; `died`: though it was not unlocked.
+// Frees it; `died`: though it was not unlocked. From then on another thread may have it, and let go of the object.
 void give_up(attachment& object, bool died) noexcept {
   auto& word = word_of(object);
+  const auto id = object.id();
   lock_word w{word.load(std::memory_order_relaxed)}, next;
   do {
     next = w.with_owner(0, 0);
@@ -47,12 +50,13 @@ void give_up(attachment& object, bool died) noexcept {
     fault_point("unlock", 1);
   } while (!word.compare_exchange_weak(w.raw, next.raw, std::memory_order_release, std::memory_order_relaxed));
   fault_point("unlock", 2);
-  if (next.has(lock_word::poked) && !w.has(lock_word::poked)) hint(object, sync_call::poke);
+  if (next.has(lock_word::poked) && !w.has(lock_word::poked)) hint(id, sync_call::poke);
 }
 
-// Its last handle in this process is gone, and a thread here still has it.
+// Its last handle in this process is gone, and a thread here still has it. (Not one of the process that this one is a copy of.)
 void let_go(attachment& object) noexcept {
   auto& owner = object.own()[0];
+  if (self_actor() == 0 || object.gone()) return;
   if (owner.load(std::memory_order_relaxed) == 0 || lock_word{word_of(object).load()}.owner() != self_actor()) return;
   owner.store(0, std::memory_order_relaxed);
   object.body<lock_body>().let_go_by.store(identity->incarnation);
@@ -113,10 +117,12 @@ std::uint64_t unlock_whole(detail::attachment& lock) noexcept {
 
 result<void> lock_whole(detail::attachment& lock, std::uint64_t depth) {
   for (;;) {
-    auto got = detail::take(lock, deadline::never(), true);
-    if (got) lock.own()[1].store(depth, std::memory_order_relaxed);
-    if (got || got == errc::broken || got == errc::gone || got == errc::not_attached) return got;
-    ::usleep(1000);  // no memory, no descriptor, a full socket: nothing says when there will be
+    try {
+      auto got = detail::take(lock, deadline::never(), true);
+      if (got) lock.own()[1].store(depth, std::memory_order_relaxed);
+      if (got || got == errc::broken || got == errc::gone || got == errc::not_attached) return got;
+    } catch (const std::bad_alloc&) {}  // for the text of an error
+    ::usleep(1000);                     // no memory, no descriptor, a full socket: nothing says when there will be
   }
 }
 

@@ -12,7 +12,7 @@
 // Threads and processes: any of the node. Blocks: `lock`, until the lock is this thread's; `failure{stopping}` when this process is asked to
 // stop. A free lock costs two atomic operations and no system call. Whoever finds it taken spins a little and then queues at the node's
 // first process; others may still be faster until the first in the queue has been it for 1 ms, then it is that one's turn.
-// When an owner dies, or ends, or lets go of its last handle, the lock passes on, and `owner_died` says so to everybody who locks it,
+// A thread that ends with the lock keeps it until its process ends, too. When an owner dies, or ends, or lets go of its last handle, the lock passes on, and `owner_died` says so to everybody who locks it,
 // until one of them says `recovered`. A dead waiter is forgotten at once.
 #pragma once
 
@@ -43,7 +43,7 @@ namespace detail {
 class lock_handle : public sync_handle {
  public:
   /// Waits for it. Throws `failure`: deadlock (this thread has it, and it is not recursive; or see on_deadlock), stopping, interrupted,
-  /// not_attached, gone, broken.
+  /// not_attached, gone, broken; no_descriptors and no_memory where there is none for waiting.
   void lock() const;
   /// True if it was free. Throws what `lock` throws, but for the waiting.
   bool try_lock() const;

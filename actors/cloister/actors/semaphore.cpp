@@ -22,7 +22,9 @@ using namespace internal;
 
 namespace {
 
-constexpr std::uint32_t is_bounded = 1;  // small_head::options
+bool is_bounded(const attachment& object) noexcept {
+  return object.small().kind == static_cast<std::uint32_t>(sync_kind::bounded_semaphore);
+}
 
 unsigned known_entry(attachment& object, const token_table& table) {
   const auto n = static_cast<unsigned>(object.own()[0].load(std::memory_order_relaxed));
@@ -31,8 +33,7 @@ unsigned known_entry(attachment& object, const token_table& table) {
 
 unsigned own_entry(attachment& object, const token_table& table) {
   if (const auto n = known_entry(object, table); n != 0) return n;
-  static std::mutex claiming;  // two threads would claim two
-  const std::scoped_lock guard(claiming);
+  const std::scoped_lock guard(claiming_entries());  // two threads would claim two
   if (const auto n = known_entry(object, table); n != 0) return n;
   const auto n = table.claim(self_actor());
   object.own()[0].store(n, std::memory_order_relaxed);
@@ -68,7 +69,7 @@ result<void> take(attachment& object, deadline until) {
       // Without an entry even a token that is there comes from the actor, which answers at once then.
       const bool now = how == taking::no_entry && until.has_passed();
       const auto got = wait_for_grant(object, "acquire", sync_call::want, own_entry(object, table) | (now ? at_once : 0),
-                                      now ? deadline::never() : until);
+                                      now ? deadline(answer_patience) : until);
       if (!got) return got.error();
       if (*got != 0) object.own()[1].fetch_add(1, std::memory_order_relaxed);
     }
@@ -85,8 +86,10 @@ bool had_none(attachment& object) {
   return n > 0;
 }
 
+// From the change on another thread may have the token, and let go of the object.
 void give(attachment& object) {
   const token_table table(object.body<semaphore_body>());
+  const auto id = object.id();
   for (;;) {
     auto w = table.word();
     const auto mine = known_entry(object, table);
@@ -96,7 +99,7 @@ void give(attachment& object) {
     if (again || (mine != 0 && table.entry(mine).tokens() > 0)) whose = mine;
     else if (had_none(object)) return membership::require().tell(object.id(), static_cast<std::uint32_t>(sync_call::give), nullptr);
     else whose = table.somebody_with_tokens();
-    const bool bounded = (object.small().options & is_bounded) != 0;
+    const bool bounded = is_bounded(object);
     if (!whose && (bounded || w.value() == token_word::most)) {
       if (!table.is_still(w)) continue;  // what was seen of the entries does not belong together
       throw failure(sync_error(object, "release", errc::invalid,
@@ -107,13 +110,14 @@ void give(attachment& object) {
     fault_point("release", 1);
     if (!(again ? table.give_again(w, mine, flags) : whose ? table.give(w, *whose, flags) : table.grow(w, flags))) continue;
     fault_point("release", 2);
-    if ((flags & token_word::poked) != 0 && !w.has(token_word::poked)) hint(object, sync_call::poke);
+    if ((flags & token_word::poked) != 0 && !w.has(token_word::poked)) hint(id, sync_call::poke);
     return;
   }
 }
 
 // The last handle here is gone. Its entry is freed by this process, which alone knows that it uses it no more: it may have another one soon.
 void let_go(attachment& object) noexcept {
+  if (self_actor() == 0 || object.gone()) return;  // a copy of that process, or a node later
   leave_by_exception(object);
   const token_table table(object.body<semaphore_body>());
   if (const auto n = known_entry(object, table); n != 0) table.clear(n, std::uncaught_exceptions() == 0);
@@ -126,8 +130,8 @@ token_handle::token_handle(const place& where, std::size_t value, const semaphor
         if (value > most_tokens)
           throw failure(errc::invalid,
                         "semaphore: " + std::to_string(value) + " tokens; there can be " + std::to_string(most_tokens));
-        return make_sync(where, bounded ? sync_kind::bounded_semaphore : sync_kind::semaphore, bounded ? is_bounded : 0, value,
-                         options.name, [](std::byte* body, const arena::wish& w) {
+        return make_sync(where, bounded ? sync_kind::bounded_semaphore : sync_kind::semaphore, 0, value, options.name,
+                         [](std::byte* body, const arena::wish& w) {
                            reinterpret_cast<semaphore_body*>(body)->word.store(
                                token_word::make(static_cast<unsigned>(w.parameter), 0, token_op::none, 0, 0).raw);
                          });

@@ -36,7 +36,8 @@ class token_handle : public sync_handle {
  public:
   static constexpr std::size_t most_tokens = (1U << 16) - 1;
 
-  /// Waits for a token. Throws `failure`: stopping, interrupted, not_attached, gone, broken.
+  /// Waits for a token. Throws `failure`: stopping, interrupted, not_attached, gone, broken; no_descriptors and no_memory where there is
+  /// none for waiting.
   void acquire() const;
   /// True if there was one. Throws what `acquire` throws, but for the waiting.
   bool try_acquire() const;
@@ -52,7 +53,7 @@ class token_handle : public sync_handle {
   }
   /// Gives tokens back, one after another; never waits. First those of this process; if it has none, one that a process left behind when
   /// it ended, or of whoever has most: so the one that acquires and the one that releases may be two. If nobody has any, there is one more
-  /// than before; of a bounded semaphore that is `failure{invalid}`.
+  /// than before; of a bounded semaphore that is `failure{invalid}`. Throws also not_attached, gone.
   void release(std::size_t tokens = 1) const;
   /// How many tokens are there now. A hint.
   std::size_t value() const;

@@ -45,7 +45,10 @@ void attachment::stop_use(unsigned role) noexcept {
   if (auto* here = node_of_it()) here->end_use({id_, role});
 }
 
-void attachment::adopt_uses(std::array<unsigned, 3> uses) noexcept { uses_ = uses; }
+void attachment::adopt_uses(std::array<unsigned, 3> uses) noexcept {
+  std::construct_at(&mutex_);  // a thread of the parent's, which is not here, may have had it locked
+  uses_ = uses;
+}
 
 bell_ringer attachment::ringer(unsigned which) noexcept { return {&attachment::ring_bell, &bells_[which]}; }
 

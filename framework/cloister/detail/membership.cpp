@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace cloister::detail {
@@ -33,6 +34,13 @@ std::vector<int> numbers(std::span<const owned_fd> fds) {
   std::vector<int> n;
   for (const auto& fd : fds) n.push_back(fd.get());
   return n;
+}
+
+// What no process can make up: all memory without a name lies in one filesystem of the kernel's.
+std::uint64_t file_number(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) throw failure(errc::broken, "shared memory: it cannot be looked at");
+  return info.st_ino;
 }
 
 // A request where nothing can be thrown: a hub that cannot be reached is gone, and so is this process in a moment.
@@ -160,9 +168,9 @@ std::shared_ptr<attachment> membership::adopt(std::unique_ptr<slots> queue, std:
   return adopt(std::move(made));
 }
 
-std::shared_ptr<attachment> membership::adopt(std::shared_ptr<arena> home, unsigned place) {
+std::shared_ptr<attachment> membership::adopt(std::shared_ptr<arena> home, unsigned place, std::uint64_t object) {
   auto& head = home->head(place);
-  auto made = std::make_shared<attachment>(head.object.load(std::memory_order_acquire));
+  auto made = std::make_shared<attachment>(object);
   made->name_ = std::string(head.name_view());
   made->small_ = &head;
   made->home_ = std::move(home);
@@ -191,53 +199,57 @@ std::shared_ptr<attachment> membership::create_small(std::string_view service, s
   if (!own.all.empty()) {
     // Not all of them each time: there may be hundreds.
     for (const auto& home : {own.all.back(), own.all[own.next++ % own.all.size()]})
-      if (const auto place = home->allocate(w, fill).value()) return announce(service, home, *place);
+      if (const auto place = home->allocate(w, fill).value()) return announce(service, home, *place, w.object);
   }
   auto home = arena::create(next_object_id(), body).value();
   datagram reply;
   ask(control_, create_object{home->id(), 0}, {home->fd()}, reply);
   own.all.push_back(home);
-  arenas_[home->id()] = home;
+  arenas_[file_number(home->fd())] = home;
   const auto place = home->allocate(w, fill).value();
-  return announce(service, home, place.value());
+  return announce(service, home, place.value(), w.object);
 }
 
-std::shared_ptr<attachment> membership::announce(std::string_view service, const std::shared_ptr<arena>& home, unsigned place) {
+// What is in the arena itself is not read again: others may write there.
+std::shared_ptr<attachment> membership::announce(std::string_view service, const std::shared_ptr<arena>& home, unsigned place,
+                                                 std::uint64_t object) {
   try {
-    send_request(control_, internal::create_small{home->head(place).object.load(), home->id(), place, std::string(service)});
+    send_request(control_, internal::create_small{object, home->id(), place, std::string(service)});
   } catch (...) {
     home->release(place);
     throw;
   }
-  return adopt(home, place);
+  return adopt(home, place, object);
 }
 
-std::shared_ptr<arena> membership::arena_from(memory mapped, std::uint64_t id) {
+std::shared_ptr<arena> membership::arena_from(memory mapped, std::uint64_t file) {
   const std::scoped_lock guard(arenas_mutex_);
-  auto& known = arenas_[id];
+  auto& known = arenas_[file];
   auto home = known.lock();
   if (!home) {
-    std::erase_if(arenas_, [&](const auto& a) { return a.first != id && a.second.expired(); });
+    std::erase_if(arenas_, [&](const auto& a) { return a.first != file && a.second.expired(); });
     home = arena::attach(std::move(mapped)).value();
-    arenas_[id] = home;
+    arenas_[file] = home;
   }
   return home;
 }
 
-cell_pool::held membership::take_cell() {
-  return cells_->take([this](const cell_block& block, std::uint32_t number) {
-    datagram reply;
-    ask(control_, lend_cells{number}, {block.fd()}, reply);
-  });
+cell_pool::held membership::take_cell(deadline until) {
+  return cells_->take(
+      [&](const cell_block& block, std::uint32_t number) {
+        datagram reply;
+        ask(control_, lend_cells{number}, {block.fd()}, reply, until);
+      },
+      until);
 }
 
-void membership::tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a) {
+void membership::tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a, deadline until) {
   small_call call{object, what, 0, 0, a};
   if (answer_to != nullptr) {
     call.cell = answer_to->cell() + 1;
     call.ticket = answer_to->ticket();
   }
-  send_request(control_, call);
+  send_request(control_, call, {}, "", until);
 }
 
 std::shared_ptr<attachment> membership::find(std::uint64_t object) {
@@ -259,10 +271,11 @@ std::shared_ptr<attachment> membership::attach(std::uint64_t object, owned_fd fd
       if (header.id != object) throw failure(errc::wrong_type, "a handle names another object than the memory that came with it");
     };
     if (auto as_arena = object_header::read(mapped, object_kind::arena); as_arena) {
-      auto home = arena_from(std::move(mapped), as_arena->id);
+      const auto file = file_number(mapped.fd());
+      auto home = arena_from(std::move(mapped), file);
       const auto place = home->find(object);
       if (!place) throw failure(errc::wrong_type, "a handle names an object that is not in the memory that came with it");
-      return adopt(std::move(home), *place);
+      return adopt(std::move(home), *place, object);
     }
     if (auto as_queue = object_header::read(mapped, object_kind::queue); as_queue) {
       checked(*as_queue);
@@ -368,6 +381,13 @@ void membership::remember(const std::shared_ptr<child_link>& link) {
 
 void membership::signal(std::uint32_t incarnation, int signal, std::int64_t grace_ns) noexcept {
   send_quietly(control_, signal_process{incarnation, signal, grace_ns});
+}
+
+void membership::signal_now(std::uint32_t incarnation, int signal) noexcept {
+  try {
+    datagram reply;
+    ask(control_, signal_process{incarnation, signal, 0}, {}, reply);
+  } catch (...) { this->signal(incarnation, signal, 0); }
 }
 
 owned_fd membership::watch(std::uint32_t incarnation) {

@@ -100,12 +100,13 @@ class membership {
 
   // Small objects' supervisor actors.
 
-  /// A cell for one wait of this thread.
-  cell_pool::held take_cell();
+  /// A cell for one wait of this thread. Blocks, now and then, until the hub knows it. Throws `failure`.
+  cell_pool::held take_cell(deadline until);
   cell_pool& cells() noexcept { return *cells_; }
   /// Tells the actor behind an object: `what` and `a` are between it and the kind of object; with a cell, if it is to answer there.
   /// Blocks only while the socket to the hub is full. Throws `failure`.
-  void tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a = 0);
+  void tell(std::uint64_t object, std::uint32_t what, const waiting* answer_to, std::uint64_t a = 0,
+            deadline until = deadline::never());
 
   /// A role's first use here, or its last; role 0: the attachment is gone.
   void begin_use(object_ref ref) noexcept;
@@ -122,6 +123,8 @@ class membership {
   /// A descriptor that no forked process may keep: the first process's end of the life pipe.
   void close_on_fork(int fd) noexcept { on_fork_ = fd; }
   void signal(std::uint32_t incarnation, int signal, std::int64_t grace_ns) noexcept;
+  /// The same, and it has been sent when this returns, unless this process has no descriptor or memory left, or is asked to stop.
+  void signal_now(std::uint32_t incarnation, int signal) noexcept;
   /// The socket to the hub, for requests that have no function here (internal/control.hpp).
   const owned_fd& control() const noexcept { return control_; }
   /// The process that started this one; asked for once. REQUIRES: id().parent != 0.
@@ -140,10 +143,11 @@ class membership {
 
  private:
   std::shared_ptr<attachment> adopt(std::unique_ptr<slots> queue, std::unique_ptr<ring> pipe);
-  std::shared_ptr<attachment> adopt(std::shared_ptr<arena> home, unsigned place);
+  std::shared_ptr<attachment> adopt(std::shared_ptr<arena> home, unsigned place, std::uint64_t object);
   std::shared_ptr<attachment> adopt(std::shared_ptr<attachment> made);
-  std::shared_ptr<attachment> announce(std::string_view service, const std::shared_ptr<arena>& home, unsigned place);
-  std::shared_ptr<arena> arena_from(memory mapped, std::uint64_t id);
+  std::shared_ptr<attachment> announce(std::string_view service, const std::shared_ptr<arena>& home, unsigned place,
+                                       std::uint64_t object);
+  std::shared_ptr<arena> arena_from(memory mapped, std::uint64_t file);
   void remember(const std::shared_ptr<child_link>& link);
   void forget_ended();                        // of those kept. REQUIRES: mutex_
   owned_fd watch(std::uint32_t incarnation);  // an exit channel for a process that somebody else started
@@ -169,8 +173,9 @@ class membership {
     std::vector<std::shared_ptr<arena>> all;
     std::size_t next = 0;  // which of the older ones is looked at next for a place that is free again
   };
-  own_arenas small_, large_;                                        // guarded by arenas_mutex_
-  std::unordered_map<std::uint64_t, std::weak_ptr<arena>> arenas_;  // all that are mapped here; guarded by arenas_mutex_
+  own_arenas small_, large_;  // guarded by arenas_mutex_
+  // All that are mapped here, by the file's number, which is the kernel's word; guarded by arenas_mutex_.
+  std::unordered_map<std::uint64_t, std::weak_ptr<arena>> arenas_;
 
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::weak_ptr<attachment>> attached_;  // guarded by mutex_

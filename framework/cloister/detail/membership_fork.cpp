@@ -151,6 +151,8 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   self_.parent_name = self_.parent_name.empty() ? "main" : self_.parent_name;
   if (self_.name.empty()) self_.name = "process-" + std::to_string(id.incarnation);
   token_ = 0;
+  static std::vector<cell_pool*> of_parents;  // as it was when a thread may have been within it: for no use
+  of_parents.push_back(cells_.release());
   cells_ = std::make_unique<cell_pool>();
   small_ = large_ = {};
   children_.clear();

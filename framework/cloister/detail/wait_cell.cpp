@@ -28,13 +28,29 @@ result<std::shared_ptr<cell_block>> cell_block::attach(memory from) {
   from.close_fd();
   auto header = object_header::read(from, object_kind::cells);
   if (!header) return header.error();
-  if (header->size < bytes) return error{errc::broken, "wait cells attach: too small"};
+  if (header->size != bytes) return error{errc::broken, "wait cells attach: not of the size of a block"};
   return std::shared_ptr<cell_block>(new cell_block(std::move(from)));
+}
+
+std::optional<cell_pool::held> cell_pool::take_free() noexcept {
+  const std::scoped_lock guard(mutex_);
+  if (free_.empty()) return {};
+  const auto h = free_.back();
+  free_.pop_back();
+  return h;
+}
+
+void cell_pool::add(std::shared_ptr<cell_block> block) {
+  const auto number = static_cast<std::uint32_t>(blocks_.size());
+  const std::scoped_lock guard(mutex_);
+  free_.reserve((number + 1) * std::size_t{cell_block::cells});
+  for (unsigned n = cell_block::cells; n-- > 0;) free_.push_back({&block->cell(n), number * cell_block::cells + n, 0});
+  blocks_.push_back(std::move(block));
 }
 
 void cell_pool::give_back(const held& h) noexcept {
   const std::scoped_lock guard(mutex_);
-  free_.push_back(h);  // there is room: `take` saw to it
+  free_.push_back(h);
 }
 
 waiting::waiting(cell_pool& pool, cell_pool::held cell) noexcept : pool_(pool), held_(cell) {

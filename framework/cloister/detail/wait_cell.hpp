@@ -18,11 +18,15 @@
 #include <cloister/detail/memory.hpp>
 #include <cloister/detail/spin.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace cloister::detail {
@@ -67,6 +71,9 @@ class cell_block {
   memory memory_;
 };
 
+/// So that what it is added to does not overflow: a century.
+inline constexpr std::int64_t longest_wait_ns = 3'000'000'000'000'000'000;
+
 /// This process's cells. Threads: any.
 class cell_pool {
  public:
@@ -75,15 +82,20 @@ class cell_pool {
     std::uint32_t number = 0;  // block * cell_block::cells + cell
     std::uint32_t ticket = 0;  // the last that was used there
   };
-  /// A free cell; `lend` is called with a new block and its number when there is none, and throws if it cannot tell the hub.
+  /// A free cell; `lend` is called with a new block and its number when there is none, and throws if it cannot tell the hub. Throws
+  /// `failure{timed_out}` while another thread does so.
   template <class Lend>
-  held take(Lend lend);
+  held take(Lend lend, deadline until);
   void give_back(const held& h) noexcept;
 
  private:
+  std::optional<held> take_free() noexcept;
+  void add(std::shared_ptr<cell_block> block);
+
+  std::timed_mutex lending_;                         // held while the hub is told of a block; before mutex_
+  std::vector<std::shared_ptr<cell_block>> blocks_;  // guarded by lending_
   std::mutex mutex_;
-  std::vector<std::shared_ptr<cell_block>> blocks_;  // guarded by mutex_
-  std::vector<held> free_;                           // guarded by mutex_
+  std::vector<held> free_;  // guarded by mutex_; has room for all cells
 };
 
 /// One wait: a cell with a new ticket, which is WAITING from the beginning. Given back at the end, whatever state it is in.
@@ -110,20 +122,18 @@ class waiting {
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class Lend>
-cell_pool::held cell_pool::take(Lend lend) {
-  const std::scoped_lock guard(mutex_);
-  if (free_.empty()) {
+cell_pool::held cell_pool::take(Lend lend, deadline until) {
+  if (const auto h = take_free()) return *h;
+  const std::unique_lock one_by_one(lending_, std::chrono::nanoseconds(std::min(until.remaining_ns(), longest_wait_ns)));
+  if (!one_by_one) throw failure(errc::timed_out, "the node's hub did not answer in time");
+  for (;;) {
+    if (const auto h = take_free()) return *h;
     const auto number = static_cast<std::uint32_t>(blocks_.size());
     auto block = cell_block::create(number).value();
-    free_.reserve((number + 1) * std::size_t{cell_block::cells});
     blocks_.reserve(number + 1);
     lend(*block, number);
-    for (unsigned n = cell_block::cells; n-- > 0;) free_.push_back({&block->cell(n), number * cell_block::cells + n, 0});
-    blocks_.push_back(std::move(block));
+    add(std::move(block));
   }
-  const auto h = free_.back();
-  free_.pop_back();
-  return h;
 }
 
 }  // namespace cloister::detail

@@ -8,20 +8,28 @@
 #include <cstring>
 
 namespace cloister::internal {
+namespace {
 
-void send_request(const owned_fd& control, const request& message, std::span<const int> fds, const std::string& what) {
+// Why it was given up: the caller's deadline, unless this process was asked to stop.
+failure given_up(const std::string& text) {
+  const auto why = detail::stop_reason();
+  return {why.value_or(errc::timed_out), text + (why ? ", and this process was asked to stop" : " in time")};
+}
+
+}  // namespace
+
+void send_request(const owned_fd& control, const request& message, std::span<const int> fds, const std::string& what,
+                  deadline until) {
   const auto bytes = encode(message);
   if (bytes.size() > max_datagram) throw failure(errc::too_large, what + "a request to the node's hub is larger than 64 KiB");
-  if (send_datagram(control.get(), bytes, fds)) return;
+  if (send_datagram(control.get(), bytes, fds, until)) return;
   const int error = errno;
   const std::string why = std::strerror(error);
   switch (error) {
     case EINVAL:
       throw failure(errc::too_large,
                     what + "a request to the node's hub has more than " + std::to_string(max_descriptors) + " descriptors");
-    case EAGAIN:
-      throw failure(detail::stop_reason().value_or(errc::stopping),
-                    what + "the node's hub reads nothing, and this process was asked to stop");
+    case EAGAIN: throw given_up(what + "the node's hub reads nothing");
     case EMSGSIZE: throw failure(errc::too_large, what + "a request to the node's hub is too large: " + why);
     case ETOOMANYREFS: throw failure(errc::no_descriptors, what + "too many descriptors are on their way to the node's hub");
     case ENOMEM:
@@ -40,18 +48,16 @@ bool send_answer(const owned_fd& to, const answer& what) {
   return send_datagram(to.get(), encode(answer{beside{}}), {&fd, 1}, false);
 }
 
-answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply) {
+answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply, deadline until) {
   auto [mine, theirs] = socket_pair("a request to the node's hub: ");
   fds.insert(fds.begin(), theirs.get());
-  send_request(control, message, fds);
+  send_request(control, message, fds, "", until);
   theirs.reset();
   // End-of-file instead of an answer: the hub could not take the request's descriptors (if it were gone, so would this process be).
-  switch (await_datagram(mine.get(), reply)) {
+  switch (await_datagram(mine.get(), reply, until)) {
     case receive_status::received: break;
     case receive_status::ended: throw failure(errc::no_descriptors, "the node's first process has no descriptor left");
-    case receive_status::empty:
-      throw failure(detail::stop_reason().value_or(errc::stopping),
-                    "the node's hub did not answer, and this process was asked to stop");
+    case receive_status::empty: throw given_up("the node's hub did not answer");
   }
   auto got = decode<answer>(reply.bytes);
   if (std::holds_alternative<beside>(got)) {

@@ -84,6 +84,7 @@ struct fork_handover {
 /// The first message of every started process, sent before anything else runs in it.
 struct hello {};
 /// A signal for a process that the sender started (or any, from the first process). SIGTERM is escalated after `grace_ns`, if positive.
+/// With descriptor 0: answer = done, when it has been sent.
 struct signal_process {
   std::uint32_t incarnation = 0;
   int signal = 0;
@@ -295,12 +296,15 @@ struct launcher_report {
   std::int32_t value;  // failed: errno; ended: wait status
 };
 
-/// Sends a request to the hub. Throws `failure`, whose text `what` begins: too_large, no_descriptors, no_memory, not_attached, stopping.
-void send_request(const owned_fd& control, const request& message, std::span<const int> fds = {}, const std::string& what = "");
+/// Sends a request to the hub, waiting for room until then. Throws `failure`, whose text `what` begins: too_large, no_descriptors, no_memory,
+/// not_attached, timed_out, stopping.
+void send_request(const owned_fd& control, const request& message, std::span<const int> fds = {}, const std::string& what = "",
+                  deadline until = deadline::never());
 /// Sends an answer of any size; does not block. False if nobody waits for it, or there is no memory for it.
 bool send_answer(const owned_fd& to, const answer& what);
 /// Sends a request that wants an answer, and waits for it; `reply` has the descriptors that came with it. The first process's hub always
-/// answers; if it is gone this process goes too. Throws `failure`, also for `refused`.
-answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply);
+/// answers; if it is gone this process goes too. Throws `failure`, also for `refused`; `timed_out`: it may or may not be acted on.
+answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply,
+           deadline until = deadline::never());
 
 }  // namespace cloister::internal

@@ -357,6 +357,8 @@ void supervisor_actor::report(supervision_report what) {
   hub_.report(root_, std::move(what));
 }
 
+constexpr std::int64_t again_after_failure_ns = 10'000'000;  // there was no memory for the look
+
 // Runs one service. Its notes are functions.
 class service_actor final : public caf::event_based_actor {
  public:
@@ -368,7 +370,7 @@ class service_actor final : public caf::event_based_actor {
   caf::behavior make_behavior() override {
     return {[this](const note& n) {
       if (n.content != nullptr) or_log([&] { (*std::static_pointer_cast<work>(n.content))(*service_); });
-      next_look_ = never_again;
+      next_look_ = deadline::now() + again_after_failure_ns;
       or_log([&] { next_look_ = service_->look(deadline::now()); });
     }};
   }

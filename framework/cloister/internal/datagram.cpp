@@ -2,9 +2,9 @@
 // Datagrams with descriptors over AF_UNIX SEQPACKET sockets.
 #include <cloister/internal/datagram.hpp>
 
-#include <cloister/deadline.hpp>
 #include <cloister/detail/stop.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -23,10 +23,14 @@ constexpr int look_for_stop_ms = 100;  // rare: a wait takes some microseconds, 
 
 std::atomic<bool> given_up{false};  // the last one to find a full socket did: those who come after it do not wait a second each
 
-// Whoever waits for the hub: true a second after this process was asked to stop.
-bool give_up(std::optional<deadline>& at) noexcept {
+// Whoever waits for the hub: true at its own time, or a second after this process was asked to stop.
+bool give_up(std::optional<deadline>& at, deadline until) noexcept {
   if (!at && detail::stop_requested()) at = std::chrono::seconds(1);
-  return at && at->has_passed();
+  return until.has_passed() || (at && at->has_passed());
+}
+
+int until_next_look(deadline until) noexcept {
+  return until.is_never() ? look_for_stop_ms : std::min(look_for_stop_ms, until.remaining_ms());
 }
 
 }  // namespace
@@ -46,7 +50,7 @@ std::pair<owned_fd, owned_fd> socket_pair(const std::string& what, bool credenti
   return pair;
 }
 
-bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking) noexcept {
+bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, deadline until) noexcept {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_descriptors)];
   iovec data{const_cast<std::byte*>(bytes.data()), bytes.size()};
   msghdr message{};
@@ -72,14 +76,14 @@ bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int
       return true;
     }
     if (errno == EINTR) continue;
-    if (!blocking || errno != EAGAIN) return false;
-    if ((given_up && detail::stop_requested()) || give_up(hang_up)) {
-      given_up = true;
+    if (errno != EAGAIN || until == deadline::passed()) return false;
+    if ((given_up && detail::stop_requested()) || give_up(hang_up, until)) {
+      given_up = detail::stop_requested();
       errno = EAGAIN;
       return false;
     }
     pollfd writable{fd, POLLOUT, 0};
-    ::poll(&writable, 1, look_for_stop_ms);
+    ::poll(&writable, 1, until_next_look(until));
   }
 }
 
@@ -126,12 +130,12 @@ receive_status receive_datagram(int fd, datagram& into, bool peek) {
   return n == 0 && into.fds.empty() ? receive_status::ended : receive_status::received;
 }
 
-receive_status await_datagram(int fd, datagram& into) {
+receive_status await_datagram(int fd, datagram& into, deadline until) {
   std::optional<deadline> hang_up;
   for (;;) {
     pollfd readable{fd, POLLIN, 0};
-    if (::poll(&readable, 1, look_for_stop_ms) > 0) return receive_datagram(fd, into);
-    if (!give_up(hang_up)) continue;
+    if (::poll(&readable, 1, until_next_look(until)) > 0) return receive_datagram(fd, into);
+    if (!give_up(hang_up, until)) continue;
     // From now on nothing can come; what came just now counts.
     static_cast<void>(::shutdown(fd, SHUT_RD));
     return receive_datagram(fd, into) == receive_status::received ? receive_status::received : receive_status::empty;

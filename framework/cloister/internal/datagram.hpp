@@ -2,6 +2,7 @@
 // Datagrams with descriptors, over AF_UNIX SEQPACKET sockets, and files without a name for what is longer.
 #pragma once
 
+#include <cloister/deadline.hpp>
 #include <cloister/error.hpp>
 #include <cloister/fd.hpp>
 
@@ -30,14 +31,17 @@ enum class receive_status { received, empty, ended };
 /// A pair of connected SEQPACKET sockets, close-on-exec. The first passes credentials if asked to. Throws `failure{no_descriptors}`.
 /// `what` begins the error's text.
 std::pair<owned_fd, owned_fd> socket_pair(const std::string& what = "", bool credentials = false);
-/// Sends one datagram. False if the peer is gone, or the socket is full and this call does not block or this process was asked to stop a
-/// second ago: errno says which. Never raises SIGPIPE.
-bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept;
+/// Sends one datagram. False if the peer is gone, or the socket is full until then or until a second after this process was asked to stop:
+/// errno says which. Never raises SIGPIPE.
+bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, deadline until) noexcept;
+inline bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept {
+  return send_datagram(fd, bytes, fds, blocking ? deadline::never() : deadline::passed());
+}
 /// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking. `peek`: leaves it there.
 receive_status receive_datagram(int fd, datagram& into, bool peek = false);
-/// Waits for the one datagram that the hub sends on a fresh socket. A process that was asked to stop waits a second more, then hangs up:
+/// Waits for the one datagram that the hub sends on a fresh socket. At that time, or a second after this process was asked to stop, it hangs up:
 /// `empty`, and the hub's send fails, now or later.
-receive_status await_datagram(int fd, datagram& into);
+receive_status await_datagram(int fd, datagram& into, deadline until = deadline::never());
 
 /// A file without a name, for what is longer than a datagram. Errors: no_descriptors, no_memory.
 result<owned_fd> make_file(const char* name, std::span<const std::byte> content);

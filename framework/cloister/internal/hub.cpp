@@ -315,9 +315,11 @@ void hub::act(member& from, request& what, datagram& d) {
     }
     void operator()(signal_process& r) {
       const auto to = h.members_.find(r.incarnation);
-      if (to == h.members_.end() || (by != 1 && to->second->identity.parent != by && r.incarnation != by)) return;
-      to->second->asked_to_end = true;
-      h.signal(*to->second, r.signal, r.grace_ns);
+      if (to != h.members_.end() && (by == 1 || to->second->identity.parent == by || r.incarnation == by)) {
+        to->second->asked_to_end = true;
+        h.signal(*to->second, r.signal, r.grace_ns);
+      }
+      if (!d.fds.empty()) answer_with(d.fds[0], done{});
     }
     void operator()(watch_process& r) {
       auto& channel = need(d, 1);

@@ -78,7 +78,7 @@ result<small_object> registry::create_small(std::uint32_t by, const struct creat
   return objects_.emplace(what.object, std::move(r)).first->second->small;
 }
 
-const service_entry* registry::behind(std::uint32_t who, std::uint64_t object) {
+const service_entry* registry::called(std::uint32_t who, std::uint64_t object) {
   auto* r = find(object);
   if (r == nullptr) return nullptr;
   const auto h = r->holders.find(who);

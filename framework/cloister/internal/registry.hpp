@@ -53,7 +53,7 @@ class registry {
   result<small_object> create_small(std::uint32_t by, const struct create_small& what, const service_entry& behind);
   bool holds(std::uint32_t who, std::uint64_t object) const;
   /// What stands behind a small object that `who` holds; else nullptr.
-  const service_entry* behind(std::uint32_t who, std::uint64_t object);
+  const service_entry* called(std::uint32_t who, std::uint64_t object);
   /// `who`, a process that does not hold the object yet or was given it in the same start, may use it, in that role.
   /// Ignored if `by` does not hold it.
   void give(std::uint32_t by, std::uint32_t who, object_ref ref);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The action of a barrier: code that travels with each of its handles. A function, a captureless lambda, or an aggregate with operator().
+// The action of a barrier: code that travels with each of its handles. A captureless lambda, or an aggregate with operator(). Not a
+// pointer to a function: in a message it could name any code of whoever gets it.
 #pragma once
 
 #include <cloister/detail/listed_code.hpp>
@@ -36,12 +37,13 @@ class typed_action final : public barrier_action {
 
 template <class F>
 action_ptr make_action(F f) {
+  static_assert(!plain_function<F>,
+                "a function by its address cannot travel in messages: as a barrier's action, write [] { f(); }");
   static_assert(std::is_invocable_v<const F&>, "a barrier's action is called without arguments");
   static_assert(!std::is_empty_v<F> || std::is_default_constructible_v<F>, "a barrier's action cannot capture anything");
-  if constexpr (!plain_function<F> && !std::is_empty_v<F>)
-    static_assert(
-        travels<F>,
-        "a barrier's action travels with it: make it a function, a captureless lambda, or a struct of what travels with operator()");
+  if constexpr (!std::is_empty_v<F>)
+    static_assert(travels<F>,
+                  "a barrier's action travels with it: make it a captureless lambda, or a struct of what travels with operator()");
   return std::make_shared<typed_action<F>>(std::move(f));
 }
 

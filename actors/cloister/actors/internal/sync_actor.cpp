@@ -125,7 +125,7 @@ std::int64_t sync_actor::look(std::int64_t now) {
   const auto next = due_.empty() ? never_again : due_.begin()->first;
   if (events_.empty()) return next;
   if (now >= events_due_) {
-    events_due_ = now + events_look_ns;
+    events_due_ = now + slow_look_ns;
     for (auto& [id, e] : events_) e->look_for_sleepers();
   }
   return std::min(next, events_due_);

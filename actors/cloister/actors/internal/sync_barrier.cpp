@@ -4,6 +4,7 @@
 #include <cloister/actors/internal/sync_barrier.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace cloister::internal {
 
@@ -21,7 +22,6 @@ void refuse(const sync_waiter& w) {
 
 void sync_barrier::asked(service::call& what) {
   const auto answered = [&] {
-    show();
     if (what.answer_to) static_cast<void>(send_answer(what.answer_to, done{}));
   };
   switch (static_cast<sync_call>(what.what)) {
@@ -44,10 +44,10 @@ void sync_barrier::asked(service::call& what) {
       break;
     case sync_call::reset:
       if (!broken_) trouble_ = {what.from.process, {}, "reset it"};
-      refuse_all();
       broken_ = false;
       body<barrier_body>().epoch.store(++epoch_);
       took_part_.clear();
+      refuse_all();
       answered();
       break;
     case sync_call::trouble:
@@ -95,6 +95,7 @@ void sync_barrier::release() {
   arrived_.erase(arrived_.begin(), arrived_.begin() + static_cast<std::ptrdiff_t>(parties_));
   const bool acted = std::exchange(acting_, std::nullopt).has_value();
   took_part_.clear();
+  show();  // before anybody can look
   std::uint64_t index = 0;
   for (const auto& w : round) {
     took_part_.insert(w.who.process.incarnation);
@@ -103,17 +104,18 @@ void sync_barrier::release() {
   if (acted) begin_release();
 }
 
+// Whoever hears of it finds it so.
 void sync_barrier::refuse_all() {
-  for (const auto& w : arrived_) refuse(w);
-  arrived_.clear();
+  const auto all = std::exchange(arrived_, {});
   acting_.reset();
+  show();
+  for (const auto& w : all) refuse(w);
 }
 
 void sync_barrier::break_it(last_trouble why) {
   if (broken_) return;
   broken_ = true;
   trouble_ = std::move(why);
-  body<barrier_body>().broken.store(1);  // whoever hears of it finds it so
   refuse_all();
 }
 
@@ -138,13 +140,14 @@ void sync_barrier::died(const service_user& who, const exit_status& exit, bool i
   show();
 }
 
-// Nothing says that the one which acts has given that up, where it could not send it.
+// Nothing says that somebody has given up, where it could not send it.
 std::int64_t sync_barrier::look() {
-  if (acting_ && acting_->state() != cell_state::registered) {
-    break_it({acting_->who.process, {}, "failed in the action"});
-    show();
-  }
-  return acting_ ? world_.now + sync_look_ns : never_again;
+  if (acting_ && acting_->state() != cell_state::registered) break_it({acting_->who.process, {}, "failed in the action"});
+  const auto gave_up = [](const sync_waiter& w) { return w.state() == cell_state::cancelled; };
+  if (const auto w = std::find_if(arrived_.begin(), arrived_.end(), gave_up); w != arrived_.end())
+    break_it({w->who.process, {}, "did not want to wait any longer"});
+  if (arrived_.empty()) return never_again;
+  return world_.now + (acting_ ? sync_look_ns : slow_look_ns);
 }
 
 void sync_barrier::show() const noexcept {

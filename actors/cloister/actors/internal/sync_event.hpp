@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the supervisor actor does for one event: it wakes whom a setter was to wake that was killed, or stopped, before it did.
+// What the supervisor actor does for one event: it wakes whom a setter was to wake that was killed before it did; at the latest when it looks
+// next, if that one was stopped.
 #pragma once
 
 #include <cloister/actors/internal/sync_actor.hpp>
@@ -12,7 +13,7 @@ class sync_event final : public sync_object {
 
   void asked(service::call&) override {}
   void dropped(const service_user&) override {}
-  void died(const service_user&, const exit_status&, bool) override {}
+  void died(const service_user&, const exit_status&, bool) override { it().sleepers.notify_waiting(); }
   std::int64_t look() override { return never_again; }
   /// Every 250 ms: it is set, or was since the last look, and somebody still sleeps.
   void look_for_sleepers() {

@@ -29,11 +29,13 @@ void sync_lock::forget(const sync_waiter& w) {
 
 template <class Which>
 void sync_lock::forget_waits(Which which) {
-  std::erase_if(queue_, [&](const sync_waiter& w) {
-    if (!which(w)) return false;
-    forget(w);
-    return true;
-  });
+  queue_.erase_if(
+      [&](const sync_waiter& w) {
+        if (!which(w)) return false;
+        forget(w);
+        return true;
+      },
+      world_.now);
 }
 
 // Another process may get its name, and die with the lock. And its cells go.
@@ -43,8 +45,7 @@ void sync_lock::forget_grant(const service_user& who) {
 
 void sync_lock::pop() {
   forget(queue_.front());
-  queue_.pop_front();
-  first_since_ = world_.now;
+  queue_.pop(world_.now);
 }
 
 void sync_lock::asked(service::call& what) {
@@ -63,10 +64,9 @@ void sync_lock::asked(service::call& what) {
 void sync_lock::enqueue(sync_waiter w) {
   forget_waits([&](const sync_waiter& old) { return old.cell.cell == w.cell.cell; });
   if (for_ever(w) && breaks_a_circle(w)) return;
-  if (queue_.empty()) first_since_ = world_.now;
   const auto key = key_of(w);
   const bool stays = for_ever(w);
-  queue_.push_back(std::move(w));
+  queue_.push(std::move(w), world_.now);
   if (stays) world_.stuck[key] = this;
 }
 
@@ -102,15 +102,14 @@ bool sync_lock::breaks_a_circle(const sync_waiter& w) {
   return false;
 }
 
-std::deque<sync_waiter>::iterator sync_lock::find_waiter(std::uint32_t key) {
+turn_queue::iterator sync_lock::find_waiter(std::uint32_t key) const {
   return std::find_if(queue_.begin(), queue_.end(), [&](const sync_waiter& w) { return key_of(w) == key; });
 }
 
 bool sync_lock::refuse_one(std::uint32_t key) {
   const auto found = find_waiter(key);
   const bool told = found->refuse(errc::deadlock);
-  forget(*found);
-  queue_.erase(found);
+  forget_waits([found](const sync_waiter& w) { return &w == &*found; });
   return told;
 }
 
@@ -149,9 +148,7 @@ void sync_lock::died(const service_user& who, const exit_status& exit, bool) {
 
 std::int64_t sync_lock::look() {
   serve();
-  if (queue_.empty()) return never_again;
-  const auto turn = first_since_ + barging_ns;
-  return turn > world_.now ? turn : world_.now + sync_look_ns;
+  return queue_.next_look(world_.now);
 }
 
 // `dead`: a process that is, and has not been put right here yet.
@@ -183,7 +180,7 @@ void sync_lock::serve(std::uint16_t dead) {
       continue;
     }
     if (!vacant) {
-      next = next.with(lock_word::waiters, true).with(lock_word::handing, world_.now - first_since_ >= barging_ns);
+      next = next.with(lock_word::waiters, true).with(lock_word::handing, queue_.has_turn(world_.now));
       if (next.raw == w.raw || word().compare_exchange_strong(w.raw, next.raw, std::memory_order_seq_cst)) return;
       continue;
     }

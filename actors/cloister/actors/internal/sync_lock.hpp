@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cloister/actors/internal/sync_actor.hpp>
+#include <cloister/actors/internal/turn_queue.hpp>
 #include <cloister/internal/control.hpp>
 
 namespace cloister::internal {
@@ -27,14 +28,13 @@ class sync_lock final : public sync_object {
   void forget_grant(const service_user& who);
   void pop();
   bool breaks_a_circle(const sync_waiter& w);
-  std::deque<sync_waiter>::iterator find_waiter(std::uint32_t key);
+  turn_queue::iterator find_waiter(std::uint32_t key) const;
   bool refuse_one(std::uint32_t key);
   bool may_be_refused(const sync_waiter& w) const;
   last_trouble trouble(std::uint32_t let_go_by) const;
 
   sync_world& world_;
-  std::deque<sync_waiter> queue_;  // a: thread | flags
-  std::int64_t first_since_ = 0;   // when the first of the queue became that
+  turn_queue queue_;  // a: thread | flags
   sync_waiter last_grant_;
   last_trouble trouble_;  // who died with it; and the text of the last circle
 };

@@ -10,14 +10,13 @@ void sync_semaphore::asked(service::call& what) {
   switch (static_cast<sync_call>(what.what)) {
     case sync_call::want:
       if (what.answer_in.cell == nullptr) break;
-      std::erase_if(queue_, [&](const sync_waiter& w) { return w.cell.cell == what.answer_in.cell; });
-      if (queue_.empty()) first_since_ = world_.now;
-      queue_.push_back({what.from, what.answer_in, what.a});
+      queue_.erase_if([&](const sync_waiter& w) { return w.cell.cell == what.answer_in.cell; }, world_.now);
+      queue_.push({what.from, what.answer_in, what.a}, world_.now);
       if ((what.a & at_once) == 0) break;
       serve();
       if (!queue_.empty() && queue_.back().refuse(errc::timed_out)) queue_.pop_back();
       break;
-    case sync_call::cancel: std::erase_if(queue_, [&](const sync_waiter& w) { return w.is(what); }); break;
+    case sync_call::cancel: queue_.erase_if([&](const sync_waiter& w) { return w.is(what); }, world_.now); break;
     case sync_call::failed: forget_private(what.from.actor, false); break;
     case sync_call::give: {
       const auto has = without_entry_.find(what.from.actor);
@@ -32,7 +31,8 @@ void sync_semaphore::asked(service::call& what) {
 
 void sync_semaphore::died(const service_user& who, const exit_status& exit, bool) {
   forget_waits(who);
-  for (;;) {
+  // It can have no more than that, though somebody may write its name there again and again.
+  for (unsigned round = 1; round < semaphore_body::entries; ++round) {
     table_.settled();
     const unsigned n = table_.find(who.actor);
     if (n == 0) break;
@@ -67,9 +67,7 @@ void sync_semaphore::give(unsigned entry) {
 
 std::int64_t sync_semaphore::look() {
   serve();
-  if (queue_.empty()) return never_again;
-  const auto turn = first_since_ + barging_ns;
-  return turn > world_.now ? turn : world_.now + sync_look_ns;
+  return queue_.next_look(world_.now);
 }
 
 void sync_semaphore::serve() {
@@ -82,7 +80,7 @@ void sync_semaphore::serve() {
       continue;
     }
     if (w.value() == 0) {
-      const auto flags = token_word::waiters | (world_.now - first_since_ >= barging_ns ? token_word::handing : 0);
+      const auto flags = token_word::waiters | (queue_.has_turn(world_.now) ? token_word::handing : 0);
       if ((w.raw & token_word::flags) == flags || table_.mark(w, flags)) return;
       continue;
     }
@@ -91,8 +89,7 @@ void sync_semaphore::serve() {
     const bool has_entry = n != 0 && n < semaphore_body::entries && table_.entry(n).actor() == first.who.actor;
     const unsigned entry = has_entry ? n : 0;
     if (!table_.take(w, entry, queue_.size() > 1 ? token_word::waiters : 0)) continue;
-    queue_.pop_front();
-    first_since_ = world_.now;
+    queue_.pop(world_.now);
     if (!first.grant(has_entry ? 0 : 1)) give(entry);
     else if (!has_entry) ++without_entry_[first.who.actor];
   }

@@ -4,6 +4,7 @@
 
 #include <cloister/actors/internal/sync_actor.hpp>
 #include <cloister/actors/internal/token_table.hpp>
+#include <cloister/actors/internal/turn_queue.hpp>
 
 #include <unordered_map>
 
@@ -24,7 +25,7 @@ class sync_semaphore final : public sync_object {
 
  private:
   void forget_waits(const service_user& who) {
-    std::erase_if(queue_, [&](const sync_waiter& w) { return w.who.actor == who.actor; });
+    queue_.erase_if([&](const sync_waiter& w) { return w.is_of(who); }, world_.now);
   }
   void forget_private(std::uint16_t actor, bool tokens_stay);
   void give(unsigned entry);
@@ -32,8 +33,7 @@ class sync_semaphore final : public sync_object {
 
   sync_world& world_;
   const token_table table_;
-  std::deque<sync_waiter> queue_;  // a: the entry that its process has, and flags
-  std::int64_t first_since_ = 0;   // when the first of the queue became that
+  turn_queue queue_;  // a: the entry that its process has, and flags
   // Of the tokens in entry 0, those of processes that found no entry free. The others were left behind.
   std::unordered_map<std::uint16_t, unsigned> without_entry_;
 };

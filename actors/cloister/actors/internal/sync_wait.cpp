@@ -11,6 +11,8 @@
 #include <mutex>
 #include <new>
 
+#include <pthread.h>
+
 namespace cloister::detail {
 
 using internal::body_bytes_of;
@@ -100,6 +102,7 @@ class thread_numbers {
       free_.push_back(number + 0x1'0000);  // the next generation
     } catch (const std::bad_alloc&) {}     // one number less
   }
+  std::mutex& mutex() noexcept { return mutex_; }
 
  private:
   static constexpr std::size_t some = 1024;
@@ -113,6 +116,21 @@ thread_numbers& numbers() {
   return *all;
 }
 
+// No fork copies them locked. Neither is held while another mutex is taken.
+const int at_fork = ::pthread_atfork(
+    [] {
+      numbers().mutex().lock();
+      claiming_entries().lock();
+    },
+    [] {
+      claiming_entries().unlock();
+      numbers().mutex().unlock();
+    },
+    [] {
+      claiming_entries().unlock();
+      numbers().mutex().unlock();
+    });
+
 struct numbered_thread {
   const std::uint32_t number = numbers().take();
   ~numbered_thread() { numbers().give_back(number); }
@@ -120,7 +138,13 @@ struct numbered_thread {
 
 }  // namespace
 
+std::mutex& claiming_entries() noexcept {
+  static std::mutex claiming;
+  return claiming;
+}
+
 std::uint64_t this_thread() noexcept {
+  static_cast<void>(at_fork);
   thread_local const numbered_thread me;
   const auto* here = detail::identity;
   if (here == nullptr || here->actor == 0) return 0;
@@ -149,8 +173,8 @@ result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* ope
   auto* here = detail::membership::current();
   if (!usable(object)) return unusable(object, operation);
   try {
-    detail::waiting w(here->cells(), here->take_cell());
-    here->tell(object.id(), static_cast<std::uint32_t>(want), &w, a);
+    detail::waiting w(here->cells(), here->take_cell(until));
+    here->tell(object.id(), static_cast<std::uint32_t>(want), &w, a, until);
     for (;;) {
       const auto how = w.sleep(until, cell_state::waiting, heed_stop);
       if (how == detail::wait_status::ready) {
@@ -163,7 +187,7 @@ result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* ope
       return interruption(object, operation, how);
     }
   } catch (const failure& f) { return f.error(); } catch (const std::bad_alloc&) {
-    return sync_error(object, operation, errc::no_memory, "no memory");
+    return error(errc::no_memory, "no memory");
   }
 }
 
@@ -177,10 +201,10 @@ void leave_by_exception(detail::attachment& object) noexcept {
   if (std::uncaught_exceptions() > 0) hint(object, sync_call::failed);
 }
 
-void hint(const detail::attachment& object, sync_call what, std::uint64_t a, const detail::waiting* w) noexcept {
+void hint(std::uint64_t object, sync_call what, std::uint64_t a, const detail::waiting* w) noexcept {
   try {
-    if (auto* here = detail::membership::current(); here != nullptr && !object.gone())
-      here->tell(object.id(), static_cast<std::uint32_t>(what), w, a);
+    if (auto* here = detail::membership::current(); here != nullptr)
+      here->tell(object, static_cast<std::uint32_t>(what), w, a, std::chrono::milliseconds(100));
   } catch (const std::exception&) {}
 }
 

@@ -7,7 +7,9 @@
 #include <cloister/error.hpp>
 #include <cloister/internal/control.hpp>
 
+#include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 namespace cloister::internal {
@@ -40,12 +42,21 @@ result<std::uint64_t> wait_for_grant(detail::attachment& object, const char* ope
 answer ask_actor(const detail::attachment& object, sync_call what, std::uint64_t a = 0);
 /// When the last handle here goes while an exception passes: the actor is told. For attachment::at_end.
 void leave_by_exception(detail::attachment& object) noexcept;
-/// Something that the actor finds out by itself, if later, should it not arrive.
-void hint(const detail::attachment& object, sync_call what, std::uint64_t a = 0, const detail::waiting* w = nullptr) noexcept;
+/// Something that the actor finds out by itself, if later, should it not arrive: where the first process reads nothing, this waits a tenth of a
+/// second for it at most. By the object's number, for whoever must not look at the object any more.
+void hint(std::uint64_t object, sync_call what, std::uint64_t a = 0, const detail::waiting* w = nullptr) noexcept;
+inline void hint(const detail::attachment& object, sync_call what, std::uint64_t a = 0,
+                 const detail::waiting* w = nullptr) noexcept {
+  if (!object.gone()) hint(object.id(), what, a, w);
+}
 /// The wait is CANCELLED; `a`: why, where the kind wants to know. The actor finds that out when its turn comes, too.
 inline void withdraw(const detail::attachment& object, const detail::waiting& w, std::uint64_t a = 0) noexcept {
   hint(object, sync_call::cancel, a, &w);
 }
+/// For an answer that comes at once, unless the first process is stopped: a caller that has no time waits that long for it.
+inline constexpr std::chrono::seconds answer_patience{1};
+/// Held while a process claims an entry of a semaphore. No fork copies it locked.
+std::mutex& claiming_entries() noexcept;
 
 // What a condition does with its mutex (mutex.cpp).
 /// Unlocks it however often it is locked; how often that was. REQUIRES: this thread has it.
