@@ -73,25 +73,6 @@ TEST_CASE("a wait that takes another's cell ends that one: nothing is remembered
   CHECK_FALSE(reported);
 }
 
-TEST_CASE("whoever writes a dead one's name into a semaphore again and again keeps the actor no longer than there are entries") {
-  using namespace cloister::internal;
-  living_actors living;
-  sync_actor actor{service_host{living, [](std::vector<std::byte>) {}, [](std::uint32_t) { return past_process(); }}};
-  const auto home = detail::arena::create(1, detail::arena::large_body).value();
-  const auto place =
-      home->allocate({1, static_cast<std::uint32_t>(detail::sync_kind::semaphore), 0, 0, "s"}, nullptr).value().value();
-  actor.created({1, home, place});
-  auto& body = *reinterpret_cast<semaphore_body*>(home->body(place));
-  std::atomic<bool> over{false};
-  std::thread wild([&] {
-    while (!over) body.entry[5] = token_entry::make(7, 1, false, 0).raw;
-  });
-  const lost_object lost{1};
-  actor.died({{7, 7, "dead"}, 7}, exit_status::signaled(9), {&lost, 1});
-  over = true;
-  wild.join();
-}
-
 TEST_CASE("a setter's death wakes whom it did not wake any more, at once") {
   using namespace cloister::internal;
   living_actors living;
