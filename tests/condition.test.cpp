@@ -5,7 +5,6 @@
 #include <cloister/actors/condition.hpp>
 #include <cloister/actors/deadlock.hpp>
 
-#include <atomic>
 #include <csignal>
 #include <mutex>
 #include <thread>
@@ -185,26 +184,40 @@ TEST_CASE("a wait without time gives the mutex up, too") {
 TEST_CASE("a wait that is over before the first process knows of it gives the mutex up, too") {
   const mutex m{here()};
   const condition c{here(), m};
-  process p{here(),
-            [](mutex it, condition with, pid_t first) {
-              const std::scoped_lock mine(with);
-              static_cast<void>(with.wait(1ms));  // it has what it needs to wait
-              ::kill(first, SIGSTOP);
-              std::atomic<bool> over{false}, had_it{false};
-              std::thread other([&] {
-                const deadline until(10s);
-                while (!it.try_lock() && !until.has_passed()) {}
-                ::kill(first, SIGCONT);
-                over = true;
-                had_it = it.is_mine();
-                if (had_it) it.unlock();
-              });
-              while (!over) static_cast<void>(with.wait(2ms));
-              other.join();
-              if (!had_it) ::_exit(1);
-            },
-            m, c, ::getpid()};
-  CHECK(p.join(50s).value() == exit_status::exited(0));
+  const queue<int> up{here()}, go{here()};
+  // Sees the mutex free while the first process is stopped, and lets all go on.
+  const process looks{here(),
+                      [](mutex it, pid_t first, sink<int> ready, source<int> in) {
+                        ready.put(1);
+                        const int waits = in.get();
+                        const deadline until(10s);
+                        bool had_it = it.try_lock();
+                        while (!had_it && !until.has_passed()) {
+                          std::this_thread::sleep_for(1ms);
+                          had_it = it.try_lock();
+                        }
+                        if (had_it) it.unlock();
+                        ::kill(first, SIGCONT);
+                        ::kill(waits, SIGCONT);
+                        if (!had_it) ::_exit(1);
+                      },
+                      m,
+                      ::getpid(),
+                      up,
+                      go};
+  REQUIRE(up.get(20s));
+  process waits{here(),
+                [](condition it, pid_t first, sink<int> say) {
+                  it.lock();
+                  static_cast<void>(it.wait(1ms));  // it has what it needs to wait
+                  ::kill(first, SIGSTOP);
+                  say.put(::getpid());
+                  inject_fault({"unlock", 2, fault_action::stop, 0});  // when it is free
+                  ::_exit(it.wait(2ms) == errc::timed_out ? 0 : 1);
+                },
+                c, ::getpid(), go};
+  CHECK(looks.join(50s).value() == exit_status::exited(0));
+  CHECK(waits.join(50s).value() == exit_status::exited(0));
 }
 
 TEST_CASE("who comes out of a wait gets its mutex back, also where that closes a circle: another one gives way, or nobody does") {
