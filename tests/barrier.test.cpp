@@ -3,10 +3,6 @@
 #include "process_support.hpp"
 
 #include <cloister/actors/barrier.hpp>
-#include <cloister/actors/condition.hpp>
-#include <cloister/actors/event.hpp>
-#include <cloister/actors/mutex.hpp>
-#include <cloister/actors/semaphore.hpp>
 
 #include <algorithm>
 #include <array>
@@ -357,45 +353,4 @@ TEST_CASE("several threads of two processes meet, each once a round") {
   std::array<int, 6> met{};
   for (const auto i : indices.get_many(120)) ++met.at(i);
   CHECK(std::all_of(met.begin(), met.end(), [](int n) { return n == 20; }));
-}
-
-TEST_CASE("all kinds travel inside messages, and one whose only handle is in a message lives") {
-  EACH_METHOD(how);
-  struct tools {
-    mutex m;
-    semaphore s;
-    condition c;
-    event e;
-    barrier b;
-  };
-  const queue<tools> in{here()};
-  {
-    const mutex m{here()};
-    in.put({m, semaphore{here(), 1}, condition{here(), m}, event{here()}, barrier{here(), 2}});
-  }
-  const auto mine = in.get();
-  in.put(mine);
-  mine.s.acquire();
-  process p{here(), by(how),
-            [](source<tools> from) {
-              const auto got = from.get();
-              got.s.acquire();
-              {
-                const std::scoped_lock lock(got.c);
-                got.c.notify_all();
-              }
-              got.e.set();
-              got.b.wait();
-            },
-            in};
-  {
-    const std::scoped_lock lock(mine.c);
-    mine.s.release();
-    CHECK(mine.c.wait(20s));
-  }
-  CHECK(mine.e.wait(20s));
-  CHECK(mine.b.wait(20s));
-  CHECK(p.join(20s).value().success());
-  CHECK(mine.m.try_lock());
-  mine.m.unlock();
 }

@@ -190,12 +190,7 @@ TEST_CASE("a wait that is over before the first process knows of it gives the mu
                       [](mutex it, pid_t first, sink<int> ready, source<int> in) {
                         ready.put(1);
                         const int waits = in.get();
-                        const deadline until(10s);
-                        bool had_it = it.try_lock();
-                        while (!had_it && !until.has_passed()) {
-                          std::this_thread::sleep_for(1ms);
-                          had_it = it.try_lock();
-                        }
+                        const bool had_it = harness::eventually([&] { return it.try_lock(); });
                         if (had_it) it.unlock();
                         ::kill(first, SIGCONT);
                         ::kill(waits, SIGCONT);

@@ -16,71 +16,67 @@
 using namespace cloister;
 using namespace support;
 
-TEST_CASE("the actor refuses whoever asks for an object whose head says what cannot be") {
-  using namespace cloister::internal;
+namespace {
+
+using namespace cloister::internal;
+
+struct alone {
+  /// The body of a new object.
+  template <class Body>
+  Body& make(std::uint64_t id, std::uint32_t kind) {
+    const auto place = home->allocate({id, kind, 0, 0, "it"}, nullptr).value().value();
+    auto& body = *reinterpret_cast<Body*>(home->body(place));
+    actor.created({id, home, place});
+    return body;
+  }
+  /// A thread of `who` waits in cell `n`.
+  void want(std::uint16_t who, std::uint64_t id, unsigned n, std::uint32_t ticket, std::uint64_t a = 0) {
+    auto& cell = cells->cell(n);
+    cell.word = detail::wait_cell::make(ticket, detail::cell_state::waiting);
+    actor.asked({{{who, who, "asks"}, who}, id, static_cast<std::uint32_t>(sync_call::want), {cells, &cell, ticket}, {}, a});
+  }
   living_actors living;
-  sync_actor actor{service_host{living, [](std::vector<std::byte>) {}, [](std::uint32_t) { return past_process(); }}};
-  const auto home = detail::arena::create(1, detail::arena::small_body).value();
-  const auto cells = detail::cell_block::create(1).value();
-  using detail::sync_kind;
-  const auto too_large_for_its_place = static_cast<std::uint32_t>(sync_kind::semaphore);
-  const auto of_nobody = static_cast<std::uint32_t>(sync_kind::barrier);  // its parties are none
-  std::uint64_t id = 0;
+  bool reported = false;
+  sync_actor actor{
+      service_host{living, [this](std::vector<std::byte>) { reported = true; }, [](std::uint32_t) { return past_process(); }}};
+  const std::shared_ptr<detail::arena> home = detail::arena::create(1, detail::arena::small_body).value();
+  const std::shared_ptr<detail::cell_block> cells = detail::cell_block::create(1).value();
+};
+
+std::uint32_t kind_of(detail::sync_kind kind) { return static_cast<std::uint32_t>(kind); }
+
+}  // namespace
+
+TEST_CASE("the actor refuses whoever asks for an object whose head says what cannot be") {
+  alone sync;
+  const auto too_large_for_its_place = kind_of(detail::sync_kind::semaphore);
+  const auto of_nobody = kind_of(detail::sync_kind::barrier);  // its parties are none
+  std::uint32_t id = 0;
   for (const std::uint32_t kind : {too_large_for_its_place, of_nobody, 0U, 77U}) {
     INFO("kind " << kind);
-    const auto place = home->allocate({++id, kind, 0, 0, "wrong"}, nullptr).value().value();
-    actor.created({id, home, place});
-    auto& cell = cells->cell(0);
-    cell.word = detail::wait_cell::make(static_cast<std::uint32_t>(id), detail::cell_state::waiting);
-    actor.asked({{{2, 2, "asks"}, 2},
-                 id,
-                 static_cast<std::uint32_t>(sync_call::want),
-                 {cells, &cell, static_cast<std::uint32_t>(id)},
-                 {},
-                 0});
-    CHECK(cell.state(static_cast<std::uint32_t>(id)) == detail::cell_state::refused);
-    CHECK(cell.value == static_cast<std::uint64_t>(errc::broken));
+    static_cast<void>(sync.make<std::byte>(++id, kind));
+    sync.want(2, id, 0, id);
+    CHECK(sync.cells->cell(0).state(id) == detail::cell_state::refused);
+    CHECK(sync.cells->cell(0).value == static_cast<std::uint64_t>(errc::broken));
   }
 }
 
 TEST_CASE("a wait that takes another's cell ends that one: nothing is remembered of it when the lock is gone") {
-  using namespace cloister::internal;
-  living_actors living;
-  living.set(2).set(3);
-  bool reported = false;
-  sync_actor actor{
-      service_host{living, [&](std::vector<std::byte>) { reported = true; }, [](std::uint32_t) { return past_process(); }}};
-  const auto home = detail::arena::create(1, detail::arena::small_body).value();
-  const auto cells = detail::cell_block::create(1).value();
-  const auto make = [&](std::uint64_t id, std::uint16_t owner) {
-    const auto place =
-        home->allocate({id, static_cast<std::uint32_t>(detail::sync_kind::mutex), 0, 0, "m"}, nullptr).value().value();
-    reinterpret_cast<lock_body*>(home->body(place))->word = lock_word().with_owner(owner, 1).raw;
-    actor.created({id, home, place});
-  };
-  const auto want = [&](std::uint16_t who, std::uint64_t id, unsigned n, std::uint32_t ticket, std::uint64_t a) {
-    auto& cell = cells->cell(n);
-    cell.word = detail::wait_cell::make(ticket, detail::cell_state::waiting);
-    actor.asked({{{who, who, "asks"}, who}, id, static_cast<std::uint32_t>(sync_call::want), {cells, &cell, ticket}, {}, a});
-  };
-  make(1, 3);
-  make(2, 2);
-  want(2, 1, 0, 1, 1 | waits_for_ever);
-  want(2, 1, 0, 2, 2);  // says that it is another thread
-  actor.removed(1);
-  want(3, 2, 1, 1, 1 | waits_for_ever);
-  CHECK(cells->cell(1).state(1) == detail::cell_state::waiting);
-  CHECK_FALSE(reported);
+  alone sync;
+  sync.living.set(2).set(3);
+  sync.make<lock_body>(1, kind_of(detail::sync_kind::mutex)).word = lock_word().with_owner(3, 1).raw;
+  sync.make<lock_body>(2, kind_of(detail::sync_kind::mutex)).word = lock_word().with_owner(2, 1).raw;
+  sync.want(2, 1, 0, 1, 1 | waits_for_ever);
+  sync.want(2, 1, 0, 2, 2);  // says that it is another thread
+  sync.actor.removed(1);
+  sync.want(3, 2, 1, 1, 1 | waits_for_ever);
+  CHECK(sync.cells->cell(1).state(1) == detail::cell_state::waiting);
+  CHECK_FALSE(sync.reported);
 }
 
 TEST_CASE("a setter's death wakes whom it did not wake any more, at once") {
-  using namespace cloister::internal;
-  living_actors living;
-  sync_actor actor{service_host{living, [](std::vector<std::byte>) {}, [](std::uint32_t) { return past_process(); }}};
-  const auto home = detail::arena::create(1, detail::arena::small_body).value();
-  const auto place = home->allocate({1, static_cast<std::uint32_t>(detail::sync_kind::event), 0, 0, "e"}, nullptr).value().value();
-  actor.created({1, home, place});
-  auto& body = *reinterpret_cast<event_body*>(home->body(place));
+  alone sync;
+  auto& body = sync.make<event_body>(1, kind_of(detail::sync_kind::event));
   std::atomic<pid_t> sleeper{0};
   std::thread waits([&] {
     sleeper = ::gettid();
@@ -89,12 +85,11 @@ TEST_CASE("a setter's death wakes whom it did not wake any more, at once") {
   REQUIRE(harness::eventually([&] { return sleeper != 0 && harness::asleep(sleeper); }, 20s));
   body.word = event_word().set().raw;
   const lost_object lost{1};
-  actor.died({{7, 7, "dead"}, 7}, exit_status::signaled(9), {&lost, 1});
+  sync.actor.died({{7, 7, "dead"}, 7}, exit_status::signaled(9), {&lost, 1});
   waits.join();
 }
 
 TEST_CASE("a turn comes a millisecond after one became the first, however the one before it went") {
-  using namespace cloister::internal;
   turn_queue queue;
   const auto waiter = [](std::uint16_t actor) { return sync_waiter{{{actor, actor, ""}, actor}, {}, 0}; };
   queue.push(waiter(1), 0);

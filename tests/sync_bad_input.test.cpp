@@ -208,54 +208,6 @@ TEST_CASE("who is led astray by what others wrote into its arena has lost an obj
   CHECK(lost <= 1);
 }
 
-TEST_CASE("deadlines hold although the first process is stopped") {
-  const mutex m{here()}, with{here()};
-  const condition c{here(), with};
-  const semaphore s{here(), 0};
-  const event e{here()};
-  const barrier b{here(), 2}, b2{here(), 2};
-  m.lock();
-  const queue<std::string> out{here()};
-  process p{here(),
-            [](mutex a, condition x, semaphore t, event v, barrier w, barrier w2, pid_t first, sink<std::string> say) {
-              std::string said;
-              const auto note = [&](const auto& r) { said += r ? "! " : std::string(to_string(r.error().code())) + " "; };
-              ::kill(first, SIGSTOP);
-              {
-                const struct going_on {
-                  pid_t who;
-                  ~going_on() { ::kill(who, SIGCONT); }
-                } at_the_end{first};
-                note(a.lock(20ms));
-                note(t.acquire(20ms));
-                note(v.wait(20ms));
-                note(w.wait(20ms));
-                note(w2.wait(deadline::passed()));
-                const std::scoped_lock g(x);
-                note(x.wait(20ms));
-                for (int i = 0; i < 20; ++i) static_cast<void>(a.lock(1ms));  // what was asked before is still unread
-                note(a.lock(20ms));
-              }
-              say.put(said);
-              note(a.lock(20s));
-              a.unlock();
-              say.put(said);
-            },
-            m,
-            c,
-            s,
-            e,
-            b,
-            b2,
-            ::getpid(),
-            out};
-  const std::string late = "timed_out timed_out timed_out timed_out timed_out timed_out timed_out ";
-  CHECK(out.get(20s).value() == late);
-  m.unlock();
-  CHECK(out.get(20s).value() == late + "! ");
-  CHECK(p.join(20s).value().success());
-}
-
 TEST_CASE("a first process without a descriptor left is an error for who would wait, and nobody's death") {
   const mutex m{here()};
   m.lock();

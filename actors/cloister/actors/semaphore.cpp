@@ -22,10 +22,6 @@ using namespace internal;
 
 namespace {
 
-bool is_bounded(const attachment& object) noexcept {
-  return object.small().kind == static_cast<std::uint32_t>(sync_kind::bounded_semaphore);
-}
-
 unsigned known_entry(attachment& object, const token_table& table) {
   const auto n = static_cast<unsigned>(object.own()[0].load(std::memory_order_relaxed));
   return n != 0 && table.entry(n).actor() == self_actor() ? n : 0;
@@ -99,7 +95,7 @@ void give(attachment& object) {
     if (again || (mine != 0 && table.entry(mine).tokens() > 0)) whose = mine;
     else if (had_none(object)) return membership::require().tell(object.id(), static_cast<std::uint32_t>(sync_call::give), nullptr);
     else whose = table.somebody_with_tokens();
-    const bool bounded = is_bounded(object);
+    const bool bounded = is_bounded(object.small());
     if (!whose && (bounded || w.value() == token_word::most)) {
       if (!table.is_still(w)) continue;  // what was seen of the entries does not belong together
       throw failure(sync_error(object, "release", errc::invalid,

@@ -483,24 +483,4 @@ std::uint64_t start_handles::put_fd(int fd) {
   return request_.block.descriptors++;
 }
 
-// Handover to a forked process.
-
-bool handover_list::collect(attachment& object, unsigned role) noexcept {
-  try {
-    collected_.emplace_back(object.shared_from_this(), role);
-    return true;
-  } catch (...) { return false; }
-}
-
-std::vector<object_ref> handover_list::refs() const {
-  std::vector<object_ref> refs;
-  for (const auto& [object, role] : collected_) refs.push_back({object->id(), role});
-  return refs;
-}
-
-void handover_list::finish() noexcept {
-  for (const auto& [object, role] : collected_) object->stop_use(role);
-  collected_.clear();
-}
-
 }  // namespace cloister::detail

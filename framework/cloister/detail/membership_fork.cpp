@@ -177,4 +177,24 @@ void membership::run_fork(process_identity id, const start_request& what, owned_
   });
 }
 
+// Handover to a forked process.
+
+bool handover_list::collect(attachment& object, unsigned role) noexcept {
+  try {
+    collected_.emplace_back(object.shared_from_this(), role);
+    return true;
+  } catch (...) { return false; }
+}
+
+std::vector<object_ref> handover_list::refs() const {
+  std::vector<object_ref> refs;
+  for (const auto& [object, role] : collected_) refs.push_back({object->id(), role});
+  return refs;
+}
+
+void handover_list::finish() noexcept {
+  for (const auto& [object, role] : collected_) object->stop_use(role);
+  collected_.clear();
+}
+
 }  // namespace cloister::detail

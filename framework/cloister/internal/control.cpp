@@ -41,11 +41,11 @@ void send_request(const owned_fd& control, const request& message, std::span<con
 bool send_answer(const owned_fd& to, const answer& what) {
   constexpr std::size_t longest = 32 * 1024;  // half a datagram
   const auto bytes = encode(what);
-  if (bytes.size() <= longest) return send_datagram(to.get(), bytes, {}, false);
+  if (bytes.size() <= longest) return send_datagram(to.get(), bytes, {}, deadline::passed());
   const auto file = make_file("cloister answer", bytes);
   if (!file) return false;
   const int fd = file->get();
-  return send_datagram(to.get(), encode(answer{beside{}}), {&fd, 1}, false);
+  return send_datagram(to.get(), encode(answer{beside{}}), {&fd, 1}, deadline::passed());
 }
 
 answer ask(const owned_fd& control, const request& message, std::vector<int> fds, datagram& reply, deadline until) {

@@ -34,7 +34,7 @@ class reply_channel {
     const owned_fd to = std::move(to_);
     if (of_exit_) {
       const auto exit = what ? std::get<exit_status>(*what) : exit_status();
-      static_cast<void>(send_datagram(to.get(), encode(exit_message{internal::ended{exit}}), {}, false));
+      static_cast<void>(send_datagram(to.get(), encode(exit_message{internal::ended{exit}}), {}, deadline::passed()));
     } else {
       static_cast<void>(
           send_answer(to, what ? internal::answer(*what) : internal::refused{what.error().code(), what.error().text()}));
@@ -268,11 +268,11 @@ class supervisor_actor final : public caf::event_based_actor, private supervisio
   void ready(result<void> how) override {
     if (outer_) return caf_bridge::send(outer_, packed(inner_ready{child_of_outer_, std::move(how)}));
     const exit_message word = how ? exit_message(internal::started{}) : internal::refused{how.error().code(), how.error().text()};
-    static_cast<void>(send_datagram(exit_channel_.get(), encode(word), {}, false));
+    static_cast<void>(send_datagram(exit_channel_.get(), encode(word), {}, deadline::passed()));
   }
   void ended(exit_status how) override {
     if (!outer_) {
-      static_cast<void>(send_datagram(exit_channel_.get(), encode(exit_message{internal::ended{how}}), {}, false));
+      static_cast<void>(send_datagram(exit_channel_.get(), encode(exit_message{internal::ended{how}}), {}, deadline::passed()));
       exit_channel_.reset();
       hub_.supervisor_ended(root_);
     }

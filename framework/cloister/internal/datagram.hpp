@@ -33,10 +33,7 @@ enum class receive_status { received, empty, ended };
 std::pair<owned_fd, owned_fd> socket_pair(const std::string& what = "", bool credentials = false);
 /// Sends one datagram. False if the peer is gone, or the socket is full until then or until a second after this process was asked to stop:
 /// errno says which. Never raises SIGPIPE.
-bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, deadline until) noexcept;
-inline bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, bool blocking = true) noexcept {
-  return send_datagram(fd, bytes, fds, blocking ? deadline::never() : deadline::passed());
-}
+bool send_datagram(int fd, std::span<const std::byte> bytes, std::span<const int> fds, deadline until = deadline::never()) noexcept;
 /// Receives one datagram into `into` (its vectors are reused). Blocks unless the socket is non-blocking. `peek`: leaves it there.
 receive_status receive_datagram(int fd, datagram& into, bool peek = false);
 /// Waits for the one datagram that the hub sends on a fresh socket. At that time, or a second after this process was asked to stop, it hangs up:

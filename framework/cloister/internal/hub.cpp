@@ -247,7 +247,7 @@ namespace {
 // False if nobody waits for it any more.
 bool answer_with(owned_fd& socket, const answer& what, int fd = -1) {
   const auto bytes = encode(what);
-  return send_datagram(socket.get(), bytes, fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false);
+  return send_datagram(socket.get(), bytes, fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, deadline::passed());
 }
 
 // Nobody has the other end any more.
@@ -329,7 +329,9 @@ void hub::act(member& from, request& what, datagram& d) {
         auto& watchers = to->second->watchers;
         std::erase_if(watchers, left_alone);
         watchers.push_back(std::move(channel));
-      } else static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{h.past_of(r.incarnation).exit}}), {}, false));
+      } else
+        static_cast<void>(
+            send_datagram(channel.get(), encode(exit_message{ended{h.past_of(r.incarnation).exit}}), {}, deadline::passed()));
     }
     void operator()(monitor_process& r) {
       if (!h.objects_.holds(by, r.queue.object)) return;

@@ -20,7 +20,7 @@ void hub::find_it(const member& from, const find_actor& what, const owned_fd& to
   actor_state state;
   if (const auto* m = actor_of(from, what.mailbox)) state.process = process_id{m->identity.incarnation, m->pid, m->name};
   state.exit = objects_.last_exit(what.mailbox);
-  static_cast<void>(send_datagram(to.get(), encode(answer{state}), {}, false));
+  static_cast<void>(send_datagram(to.get(), encode(answer{state}), {}, deadline::passed()));
 }
 
 void hub::stop_it(const member& from, const stop_actor& what) {

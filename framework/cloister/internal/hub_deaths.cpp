@@ -46,7 +46,7 @@ std::string why_linked(const std::string& name, pid_t pid, const exit_status& ex
 }  // namespace
 
 void hub::tell_end(const owned_fd& channel, const exit_status& exit) {
-  static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{exit}}), {}, false));
+  static_cast<void>(send_datagram(channel.get(), encode(exit_message{ended{exit}}), {}, deadline::passed()));
   static_cast<void>(::shutdown(channel.get(), SHUT_RDWR));  // end-of-file also where a forked process keeps a copy of it
 }
 

@@ -82,7 +82,7 @@ result<void> hub::may_start(std::uint32_t holder, const detail::start_block& blo
 
 // False if nobody hears it.
 bool hub::say(const starter_ear& ear, const exit_message& word) {
-  if (!ear.listener) return ear.channel && send_datagram(ear.channel.get(), encode(word), {}, false);
+  if (!ear.listener) return ear.channel && send_datagram(ear.channel.get(), encode(word), {}, deadline::passed());
   if (const auto* yes = std::get_if<started>(&word))
     return supervisors_.contains(ear.root) &&
            ear.listener->started(yes->incarnation, yes->pid, members_.at(yes->incarnation)->name);
@@ -149,7 +149,7 @@ void hub::pump_launches() {
     to_launch_.pop_front();
     std::vector<int> fds;
     for (const auto& fd : pending.fds) fds.push_back(fd.get());
-    if (!send_datagram(launcher_.get(), pending.bytes, fds, false)) {
+    if (!send_datagram(launcher_.get(), pending.bytes, fds, deadline::passed())) {
       const int why = errno;
       const auto refuse = [&](errc code, const std::string& text) {
         auto& m = *members_.at(pending.incarnation);
@@ -331,7 +331,7 @@ void hub::prepare_fork(member& by, fork_process& what, datagram& d) {
   const std::string title = "process '" + what.block.name + "' start: ";
   const auto answer_it = [&](const answer& a, int fd = -1) {
     static_cast<void>(
-        send_datagram(reply.get(), encode(a), fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, false));
+        send_datagram(reply.get(), encode(a), fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>{}, deadline::passed()));
   };
   try {
     if (no_more_starts(by)) throw failure(errc::interrupted, title + "the node is shutting down");

@@ -165,8 +165,8 @@ void hub::begin(member& from, begin_supervisor& what) {
       good = cloister::error(errc::not_started, "supervisor '" + s->options.name + "' start: " + e.what());
     }
   }
-  static_cast<void>(
-      send_datagram(s->exit_channel.get(), encode(exit_message{refused{good.error().code(), good.error().text()}}), {}, false));
+  static_cast<void>(send_datagram(s->exit_channel.get(), encode(exit_message{refused{good.error().code(), good.error().text()}}),
+                                  {}, deadline::passed()));
   supervisors_.erase(what.supervisor);
 }
 
@@ -175,7 +175,7 @@ void hub::call(member& from, call_supervisor& what, datagram& d) {
   if (d.fds.empty()) return;
   owned_fd answer_to = std::move(d.fds.front());
   const auto refuse = [&](const cloister::error& e) {
-    static_cast<void>(send_datagram(answer_to.get(), encode(answer{refused{e.code(), e.text()}}), {}, false));
+    static_cast<void>(send_datagram(answer_to.get(), encode(answer{refused{e.code(), e.text()}}), {}, deadline::passed()));
   };
   auto* s = supervisor_of(from, what.supervisor);
   if (s == nullptr) return refuse({errc::gone, "supervisor: it has ended"});

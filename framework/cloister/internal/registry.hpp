@@ -52,7 +52,7 @@ class registry {
   /// A small object in an arena that `by` made.
   result<small_object> create_small(std::uint32_t by, const struct create_small& what, const service_entry& behind);
   bool holds(std::uint32_t who, std::uint64_t object) const;
-  /// What stands behind a small object that `who` holds; else nullptr.
+  /// `who` calls a small object, so it counts from now on as one that uses it: what stands behind it; nullptr if `who` does not hold it.
   const service_entry* called(std::uint32_t who, std::uint64_t object);
   /// `who`, a process that does not hold the object yet or was given it in the same start, may use it, in that role.
   /// Ignored if `by` does not hold it.

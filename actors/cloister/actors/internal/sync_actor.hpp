@@ -20,6 +20,7 @@ namespace cloister::internal {
 
 /// While somebody waits: a process that was stopped before its poke may have left something free.
 inline constexpr std::int64_t sync_look_ns = 10'000'000;
+/// For what only a process that was stopped, or could not send a word, leaves undone.
 inline constexpr std::int64_t slow_look_ns = 250'000'000;
 /// How long others may be faster than the first in the queue.
 inline constexpr std::int64_t barging_ns = 1'000'000;

@@ -129,7 +129,6 @@ void sync_barrier::left(const service_user& who, const exit_status& exit, const 
   const bool missed = has_arrived(incarnation) || (!arrived_.empty() && took_part_.contains(incarnation));
   if (missed) break_it({who.process, exit, how});
   took_part_.erase(incarnation);
-  show();
 }
 
 void sync_barrier::died(const service_user& who, const exit_status& exit, bool inherited) {
@@ -137,7 +136,6 @@ void sync_barrier::died(const service_user& who, const exit_status& exit, bool i
   if (exit.success()) return left(who, exit, "ended");
   break_it({who.process, exit, "ended"});
   took_part_.erase(who.process.incarnation);
-  show();
 }
 
 // Nothing says that somebody has given up, where it could not send it.

@@ -55,7 +55,7 @@ void sync_semaphore::give(unsigned entry) {
   for (;;) {
     const auto w = table_.settled();
     const auto whose = table_.entry(entry).tokens() > 0 ? std::optional(entry) : table_.somebody_with_tokens();
-    const bool bounded = head().kind == static_cast<std::uint32_t>(detail::sync_kind::bounded_semaphore);
+    const bool bounded = is_bounded(head());
     if (!whose && (bounded || w.value() == token_word::most)) {
       if (table_.is_still(w)) return;
       continue;

@@ -117,19 +117,15 @@ thread_numbers& numbers() {
 }
 
 // No fork copies them locked. Neither is held while another mutex is taken.
-const int at_fork = ::pthread_atfork(
-    [] {
-      numbers().mutex().lock();
-      claiming_entries().lock();
-    },
-    [] {
-      claiming_entries().unlock();
-      numbers().mutex().unlock();
-    },
-    [] {
-      claiming_entries().unlock();
-      numbers().mutex().unlock();
-    });
+void before_fork() noexcept {
+  numbers().mutex().lock();
+  claiming_entries().lock();
+}
+void after_fork() noexcept {
+  claiming_entries().unlock();
+  numbers().mutex().unlock();
+}
+[[maybe_unused]] const int at_fork = ::pthread_atfork(before_fork, after_fork, after_fork);
 
 struct numbered_thread {
   const std::uint32_t number = numbers().take();
@@ -144,7 +140,6 @@ std::mutex& claiming_entries() noexcept {
 }
 
 std::uint64_t this_thread() noexcept {
-  static_cast<void>(at_fork);
   thread_local const numbered_thread me;
   const auto* here = detail::identity;
   if (here == nullptr || here->actor == 0) return 0;

@@ -46,6 +46,10 @@ constexpr std::size_t body_bytes_of(detail::sync_kind kind) {
                                                                                               : detail::arena::small_body;
 }
 
+inline bool is_bounded(const detail::small_head& head) noexcept {
+  return head.kind == static_cast<std::uint32_t>(detail::sync_kind::bounded_semaphore);
+}
+
 /// owner:16 | thread:16 | W | H | P | died. Free: owner 0, and then, while H, only the actor's to give.
 struct lock_word {
   std::uint64_t raw = 0;
