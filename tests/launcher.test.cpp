@@ -63,6 +63,23 @@ TEST_CASE("running children go on when the launcher is killed, and the next star
   CHECK(r.join().signal() == SIGKILL);
 }
 
+TEST_CASE("how a process ended is known though the launcher is stopped") {
+  queue<int> go{here()};
+  const auto leave = [](queue<int> in) {
+    const int status = in.get();
+    if (status != 0) std::exit(status);
+  };
+  process killed{here(), sleep_long}, exits{here(), leave, go}, returns{here(), leave, go};
+  ::kill(launcher(), SIGSTOP);
+  ::kill(killed.pid(), SIGKILL);
+  go.put(7);
+  go.put(0);
+  CHECK(killed.join().text() == "killed by SIGKILL");
+  std::set<std::string> ends{exits.join().text(), returns.join().text()};
+  CHECK(ends == std::set<std::string>{"exit 7", "exit 0"});
+  ::kill(launcher(), SIGCONT);
+}
+
 TEST_CASE("a launcher that is sent SIGINT or SIGTERM goes on, and so do its children and the next starts") {
   const auto how = GENERATE(values({start_method::forkserver, start_method::spawn}));
   queue<int> go{here()}, back{here()};

@@ -37,7 +37,7 @@ constexpr std::uint64_t event_key(event_source s, std::uint32_t incarnation = 0)
   return static_cast<std::uint64_t>(s) << 32 | incarnation;
 }
 
-/// After a proven death: how long the launcher may take to tell the status, before it counts as unknown.
+/// After a proven death: how long the launcher may take to tell the status, before the hub looks itself; what it cannot see is unknown.
 inline constexpr std::int64_t status_patience_ns = 1'000'000'000;
 /// In a shutdown: how long the launcher may take to give back what it was to start, or to end.
 inline constexpr std::int64_t launcher_patience_ns = 1'000'000'000;

@@ -11,10 +11,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <fstream>
 
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +38,21 @@ std::optional<int> status_by_kernel(const owned_fd& pidfd) noexcept {
   info.mask = exit_wanted;
   if (::ioctl(pidfd.get(), _IOWR(0xFF, 11, decltype(info)), &info) != 0 || (info.mask & exit_wanted) == 0) return {};
   return info.exit_code;
+}
+
+// The status of a process that is dead and not reaped yet, as its launcher is stopped or starved: the last field of proc_pid_stat(5). That
+// is 0, too, for who may not see it; reading the name of a namespace asks for the same permission.
+std::optional<int> status_of_zombie(pid_t pid, const owned_fd& pidfd) {
+  const std::string proc = "/proc/" + std::to_string(pid);
+  char name[64];
+  if (::readlink((proc + "/ns/user").c_str(), name, sizeof name) < 0) return {};
+  std::ifstream stat(proc + "/stat");
+  std::string line;
+  std::getline(stat, line);
+  const auto last = line.rfind(' ');
+  // What was read is this process's, not that of a later one with its number, as it is still not reaped.
+  if (last == std::string::npos || ::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) != 0) return {};
+  return std::atoi(line.c_str() + last);
 }
 
 bool is_orderly(const exit_status& exit) { return ended_normally(exit) || has_declined(exit); }
@@ -163,7 +181,9 @@ void hub::bury_the_dead() {
     if (m->unwatched && !m->pidfd_readable) look_at_unwatched(*m);
     if (!m->pidfd_readable) continue;
     if (!m->wait_status) reap_here(*m);
-    if (m->wait_status || now >= m->dead_since + status_patience_ns) gone.push_back(m.get());
+    const bool late = now >= m->dead_since + status_patience_ns;
+    if (!m->wait_status && late && m->pidfd) m->wait_status = status_of_zombie(m->pid, m->pidfd);
+    if (m->wait_status || late) gone.push_back(m.get());
   }
   for (auto* m : unborn) start_failed(*m, errc::not_started, "process '" + m->name + "' start: it ended before it began");
   if (gone.empty()) return;
