@@ -34,6 +34,8 @@ std::string_view to_string(errc code) noexcept {
     case errc::not_owner: return "not_owner";
     case errc::deadlock: return "deadlock";
     case errc::barrier_broken: return "barrier_broken";
+    case errc::worker_lost: return "worker_lost";
+    case errc::cancelled: return "cancelled";
   }
   return "unknown errc";
 }

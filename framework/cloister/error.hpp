@@ -51,9 +51,11 @@ enum class errc : std::uint8_t {
   not_owner,        ///< only the thread that locked it may do that
   deadlock,         ///< waiting would never end: for oneself, or in a circle
   barrier_broken,   ///< one of those who were to meet does not come; it takes a `reset` to meet again
+  worker_lost,      ///< the process that ran the task ended in the middle of it; `error::exit()` says how
+  cancelled,        ///< nobody wants the result any more
 };
 
-inline constexpr errc last_errc = errc::barrier_broken;
+inline constexpr errc last_errc = errc::cancelled;
 
 /// The enumerator's name: "timed_out".
 std::string_view to_string(errc code) noexcept;
@@ -97,7 +99,7 @@ class error {
   errc code() const noexcept { return code_; }
   /// Names the operation and the object: "queue 'tasks' get: closed".
   const std::string& text() const noexcept { return text_; }
-  /// How the peer ended, for `peer_down`; nullptr otherwise.
+  /// How the peer ended, for `peer_down` and `worker_lost`, and what was thrown, for `threw`; nullptr otherwise.
   const exit_status* exit() const noexcept { return exit_.get(); }
 
  private:

@@ -43,6 +43,8 @@ class waitable {
   waitable(const process& p) : fd_(p.sentinel()) {}  // NOLINT(google-explicit-constructor)
   waitable(const owned_fd& fd) : fd_(fd.get()) {}    // NOLINT(google-explicit-constructor)
   waitable(int fd) : fd_(fd) {}                      // NOLINT(google-explicit-constructor)
+  /// For the library's own use: a queue.
+  explicit waitable(const detail::object_handle& queue) : object_(queue.object()) {}
 
  private:
   friend class ready_fd;

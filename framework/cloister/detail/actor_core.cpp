@@ -116,7 +116,8 @@ actor_core::actor_core(object_handle mailbox, const node& here, actor_settings s
       here_(here),
       settings_(std::move(settings)),
       handlers_(handlers),
-      incarnation_(membership::require().id().incarnation) {
+      incarnation_(membership::require().id().incarnation),
+      lanes_(*mailbox_) {
   running_here = this;
 }
 
@@ -253,27 +254,10 @@ void actor_core::dead_letter(const std::string& why) {
 
 // ---- replies --------------------------------------------------------------------------------------------------------
 
-std::shared_ptr<attachment> actor_core::lane(std::uint64_t id) {
-  if (const auto known = lanes_.find(id); known != lanes_.end()) return known->second;
-  auto& here = membership::require();
-  auto found = here.find(id);  // of this very process
-  const auto is_lane = [](const attachment& a) { return a.kind() == object_kind::queue && a.fingerprint() == lane_fingerprint; };
-  if (found && id != mailbox_->id() && !is_lane(*found)) throw failure(errc::gone, "reply: that is no lane");
-  if (!found) {
-    std::erase_if(lanes_, [](const auto& l) { return l.second->queue().closed(); });
-    datagram reply;
-    const auto got = internal::ask(here.control(), get_lane{mailbox_->id(), id}, {}, reply);
-    if (!std::holds_alternative<redeemed>(got) || reply.fds.empty())
-      throw failure(errc::no_descriptors, "reply: no descriptor left");
-    found = here.attach(id, std::move(reply.fds.front()));
-  }
-  return lanes_.emplace(id, std::move(found)).first->second;
-}
-
 // An error is why the asker hears nothing; one that has ended needs not hear.
 result<void> actor_core::send_back(const reply_address& to, letter_kind kind, const std::function<void(encoder&)>& write) {
   try {
-    const auto target = lane(to.lane);
+    const auto target = lanes_.find(to.lane);
     const auto whole = [&](encoder& out) {
       write_head(out, letter_head{kind, 0, to.ticket, 0, 0});
       write(out);

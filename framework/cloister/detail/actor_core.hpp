@@ -7,6 +7,7 @@
 
 #include <cloister/deadline.hpp>
 #include <cloister/detail/exception_words.hpp>
+#include <cloister/detail/lanes.hpp>
 #include <cloister/detail/letter.hpp>
 #include <cloister/detail/mailbox.hpp>
 #include <cloister/error.hpp>
@@ -132,7 +133,6 @@ class actor_core {
   void fail_pending(std::uint64_t ticket, const error& why);
   void settle(pending& p);
   void run_timers();
-  std::shared_ptr<attachment> lane(std::uint64_t id);
   void dead_letter(const std::string& why);
 
   // Constant after construction.
@@ -150,7 +150,7 @@ class actor_core {
   std::unordered_map<std::uint64_t, std::int64_t> timer_times_;
   std::unordered_map<std::uint64_t, std::function<void(const exit_notice&)>> monitors_;
   std::unordered_set<std::uint64_t> introduced_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<attachment>> lanes_;
+  lanes lanes_;
 };
 
 // ---- plain code -----------------------------------------------------------------------------------------------------

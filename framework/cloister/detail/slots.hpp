@@ -88,6 +88,9 @@ class taken {
   void give_back();
   /// Out of the way of others, but the caller's only when acknowledged. Not for dead letters (`invalid`).
   result<lease_token> lease();
+  /// A dead letter: among those that can be taken again, as if it had never been taken, and beginning with these bytes in place of as many.
+  /// REQUIRES: it is a dead letter, and not shorter.
+  void revive(std::span<const std::byte> beginning);
 
  private:
   friend class slots;

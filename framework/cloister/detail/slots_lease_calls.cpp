@@ -35,6 +35,18 @@ result<lease_token> taken::lease() {
   return token;
 }
 
+void taken::revive(std::span<const std::byte> beginning) {
+  auto* q = std::exchange(from_, nullptr);
+  if (q == nullptr) return;
+  const lease_word w{word_};
+  std::byte* to = chunks_.empty() ? q->leases_.at(entry_).bytes() : q->layout_.chunk_data(chunks_.front().first);
+  std::memcpy(to, beginning.data(), std::min<std::size_t>(beginning.size(), size_));
+  fault_point("revive", 1);
+  q->leases_.change(entry_, w, lease_word::make(lease_state::returned, 0, no_actor, w.tag()));
+  fault_point("revive", 2);
+  q->came_back(me_);
+}
+
 // Fills `into` with the message of a lease that `me` holds, to be ended: nothing is allocated, so that this never fails for want of memory.
 bool slots::find_lease(actor_id me, const lease_token& lease, taken& into) {
   if (lease.entry == lease_token::in_slot) {

@@ -34,6 +34,7 @@ result<void> registry::create(std::uint32_t by, std::uint64_t object, std::uint3
   auto r = std::make_unique<record>();
   r->id = object;
   r->options = options;
+  r->maker = by;
   auto mapped = detail::memory::attach(std::move(memory), "object");
   if (!mapped) return mapped.error();
   const auto ringer = [&](unsigned which) { return detail::bell_ringer{&record::ring_bell, &r->bells[which]}; };
@@ -258,9 +259,10 @@ void registry::bury(std::span<const dead_process> dead) {
       if (r == nullptr || !r->holders.contains(d.incarnation)) continue;
       // A role whose owner left by itself is closed; one whose owner was killed or failed is down.
       const bool was_actor = (r->options & actor_mailbox) != 0 && r->has_role(d.incarnation, detail::source_role);
-      if (was_actor) r->last_exit = d.exit;
+      const bool one_of_many = (r->options & many_takers) != 0;
+      if (was_actor && (!one_of_many || r->maker == d.incarnation)) r->last_exit = d.exit;
       forget_holder(*r, d.incarnation, d.exit.success() ? nullptr : &d.exit, true);
-      if (was_actor && r->roles[detail::source_role - 1] > 0) actor_ended(*r);  // else it was the last, and forgotten so
+      if (was_actor && !one_of_many && r->roles[detail::source_role - 1] > 0) actor_ended(*r);  // else it was the last, and forgotten so
     }
     if (auto* r = find(object); r != nullptr && !r->pins.empty()) sweep(*r);
     end_if_unused(object);

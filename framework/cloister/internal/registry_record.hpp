@@ -9,6 +9,7 @@ namespace cloister::internal {
 struct registry::record {
   std::uint64_t id = 0;
   std::uint32_t options = 0;
+  std::uint32_t maker = 0;  // its incarnation
   // one of the three
   std::unique_ptr<detail::slots> queue;
   std::unique_ptr<detail::ring> pipe;

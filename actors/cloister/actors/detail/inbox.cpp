@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cloister/actors/detail/inbox.hpp>
+
+#include <cloister/actors/detail/pool_link.hpp>
+#include <cloister/actors/detail/pool_wire.hpp>
+#include <cloister/detail/exception_words.hpp>
+#include <cloister/detail/letter.hpp>
+#include <cloister/detail/mailbox.hpp>
+#include <cloister/detail/membership.hpp>
+#include <cloister/detail/queue_core.hpp>
+#include <cloister/internal/control.hpp>
+#include <cloister/internal/registry_options.hpp>
+#include <cloister/log.hpp>
+#include <cloister/monitor.hpp>
+#include <cloister/queue.hpp>
+
+#include <chrono>
+#include <thread>
+
+#include <pthread.h>
+
+namespace cloister::detail {
+namespace {
+
+thread_local bool calling_here = false;  // this is the thread of the callbacks
+
+std::atomic<inbox*> newest{nullptr};
+
+constexpr std::size_t letters_at_once = 64;
+constexpr std::size_t lane_bytes = std::size_t{1} << 30;
+
+}  // namespace
+
+// ---- job ------------------------------------------------------------------------------------------------------------
+
+job::job(std::shared_ptr<pool_link> pool, std::string what, std::uint64_t code, std::size_t items)
+    : pool_(std::move(pool)), what_(std::move(what)), code_(code), left_(items) {}
+
+void job::report_to(std::function<void(const progress&)> report, std::size_t total) {
+  if (!report || total == 0) return;
+  reports_ = std::make_shared<reports>();
+  reports_->call = std::move(report);
+  reports_->total = total;
+  reports_->began = deadline::now();
+}
+
+void job::settled(std::size_t items) {
+  if (items == 0) return;
+  const auto left = left_.fetch_sub(items, std::memory_order_acq_rel) - items;
+  if (reports_ && !reports_->posted.exchange(true)) {
+    auto& in = inbox::here();
+    in.expect_call(pool_->id());
+    in.post(pool_->id(), [self = shared_from_this()] {
+      auto& r = *self->reports_;
+      r.posted.store(false);
+      r.call({r.total - self->left(), r.total, std::chrono::nanoseconds(deadline::now() - r.began)});
+    });
+  }
+  if (left != 0) return;
+  std::vector<std::function<void()>> calls;
+  {
+    const std::scoped_lock guard(mutex_);
+    calls.swap(when_done_);
+  }
+  for (const auto& call : calls) call();
+}
+
+void job::when_done(std::function<void()> what) {
+  {
+    const std::scoped_lock guard(mutex_);
+    if (!done()) return when_done_.push_back(std::move(what));
+  }
+  what();
+}
+
+// ---- inbox ----------------------------------------------------------------------------------------------------------
+
+inbox::inbox(object_handle lane, std::uint64_t member, inbox* before) : lane_(std::move(lane)), member_(member), before_(before) {}
+
+inbox& inbox::here() {
+  const auto member = membership::require().serial();
+  auto* known = newest.load(std::memory_order_acquire);
+  if (known != nullptr && known->member_ == member) return *known;
+  const auto made = make_queue({.name = "results", .max_bytes = lane_bytes}, lane_fingerprint, 0, internal::close_with_source);
+  auto fresh = std::unique_ptr<inbox>(new inbox(object_handle(made.object(), source_role), member, known));
+  if (newest.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
+  return here();  // another thread was faster
+}
+
+void inbox::introduce(const attachment& tasks) {
+  {
+    const std::scoped_lock guard(mutex_);
+    if (!introduced_.insert(tasks.id()).second) return;
+  }
+  internal::send_request(membership::require().control(), internal::introduce{tasks.id(), lane_->id()});
+}
+
+std::uint64_t inbox::expect(const std::shared_ptr<job>& owner, std::size_t base, std::uint32_t count) {
+  const std::scoped_lock guard(mutex_);
+  const auto ticket = ++last_ticket_;
+  parts_.emplace(ticket, part{owner, base, 0, count, owner->pool()->id()});
+  owner->tickets_.push_back(ticket);
+  return ticket;
+}
+
+void inbox::fail(std::uint64_t ticket, const error& why) {
+  part p;
+  {
+    const std::scoped_lock guard(mutex_);
+    const auto found = parts_.extract(ticket);
+    if (found.empty()) return;
+    p = std::move(found.mapped());
+  }
+  for (auto i = p.next; i < p.count; ++i) p.owner->fail(p.base + i, why);
+  p.owner->settled(p.count - p.next);
+  const std::scoped_lock guard(mutex_);
+  changed_.notify_all();
+}
+
+bool inbox::cancel(job& what) {
+  std::vector<std::uint64_t> open;
+  {
+    const std::scoped_lock guard(mutex_);
+    for (const auto ticket : what.tickets_)
+      if (parts_.contains(ticket)) open.push_back(ticket);
+  }
+  if (open.empty()) return false;
+  const error why(errc::cancelled, what.what() + ": cancelled");
+  for (const auto ticket : open) {
+    what.pool()->cancel(lane(), ticket);
+    fail(ticket, why);
+  }
+  return true;
+}
+
+// ---- waiting and reading ----------------------------------------------------------------------------------------------
+
+result<void> inbox::wait(const job& what, const std::function<bool()>& ready, deadline until) {
+  if (working_for() == what.pool()->id() && !ready())
+    return {errc::deadlock,
+            what.what() + ": a task of a pool waits for another task of the same pool, which may be waiting for its worker"};
+  return wait(what.what(), ready, until);
+}
+
+result<void> inbox::wait(const std::string& what, const std::function<bool()>& ready, deadline until) {
+  if (const auto* now = membership::current(); now == nullptr || now->serial() != member_)
+    return ready() ? result<void>()
+                   : result<void>(errc::invalid, what + ": a future of another process, or of a node that has ended");
+  std::unique_lock lock(mutex_);
+  for (bool looked = false;; looked = true) {
+    if (ready()) return {};
+    if (looked && until.has_passed()) {
+      if (until == deadline::passed()) return {errc::would_block, what + ": not yet"};
+      return {errc::timed_out, what + ": not in time"};
+    }
+    if (!reading_) {
+      reading_ = true;
+      lock.unlock();
+      const auto read = read_some(until);
+      lock.lock();
+      reading_ = false;
+      if (waiting_ != 0) changed_.notify_all();
+      if (!read && !(read == errc::timed_out || read == errc::would_block))
+        return ready() ? result<void>() : result<void>(read.error().code(), what + ": " + read.error().text());
+      continue;
+    }
+    if (until == deadline::passed()) continue;
+    ++waiting_;
+    if (until.is_never()) changed_.wait(lock);
+    else changed_.wait_for(lock, std::chrono::nanoseconds(until.remaining_ns()));
+    --waiting_;
+  }
+}
+
+void inbox::read_meanwhile(deadline until) {
+  std::unique_lock lock(mutex_);
+  if (reading_) {
+    changed_.wait_for(lock, std::chrono::nanoseconds(until.remaining_ns()));
+    return;
+  }
+  reading_ = true;
+  lock.unlock();
+  static_cast<void>(read_some(until));
+  lock.lock();
+  reading_ = false;
+  changed_.notify_all();
+}
+
+// REQUIRES: reading_, by this thread.
+result<void> inbox::read_some(deadline until) {
+  auto letters = take_many(*lane_, letters_at_once, until);
+  if (!letters) return letters.error();
+  for (const auto& letter : *letters) read_letter(letter);
+  lane_->queue().deliver_many(*letters);
+  return {};
+}
+
+void inbox::read_letter(const taken& message) {
+  try {
+    incoming handles(*lane_);
+    const auto bytes = own_copy(message);
+    decoder in(bytes, &handles);
+    const auto head = read_head(in);
+    if (head.kind == letter_kind::reply) read_answer(head, in, handles);
+    else if (head.kind == letter_kind::down) pool_is_down(head.key, in.value<exit_status>());
+  } catch (const failure& f) {
+    log(log_level::warning, std::string("a letter about tasks cannot be read: ") + f.what());
+  } catch (const std::bad_alloc&) { log(log_level::error, "a letter about tasks cannot be read: no memory"); }
+}
+
+void inbox::read_item(job& owner, std::size_t item, bool value, decoder& in) {
+  try {
+    if (value) owner.read(item, in);
+    else owner.fail(item, in.value<error>());
+  } catch (const failure& f) {
+    owner.fail(item, {f.code(), owner.what() + ": the result of item " + std::to_string(item) + ": " + f.error().text()});
+  } catch (const std::exception& e) {  // of the type's own codec or constructor
+    owner.fail(item, {errc::undecodable, owner.what() + ": the result of item " + std::to_string(item) + ": " + e.what()});
+  } catch (...) { owner.fail(item, {errc::undecodable, owner.what() + ": the result of item " + std::to_string(item)}); }
+}
+
+// Items come in order; those that came before are in it again if a worker died between sending them and saying so.
+void inbox::read_answer(const letter_head& head, decoder& in, handle_source& handles) {
+  const auto first = static_cast<std::uint32_t>(head.key >> 32), count = static_cast<std::uint32_t>(head.key);
+  std::shared_ptr<job> owner;
+  std::size_t base = 0;
+  std::uint32_t from = 0, to = 0;
+  {
+    const std::scoped_lock guard(mutex_);
+    const auto p = parts_.find(head.ticket);
+    if (p == parts_.end()) return;  // nobody wants it any more
+    from = p->second.next;
+    to = std::min(p->second.count, first + count);
+    if (to <= from || first > from) return;
+    owner = p->second.owner;
+    base = p->second.base;
+    p->second.next = to;
+    if (to == p->second.count) parts_.erase(p);
+  }
+  std::uint32_t read = from;
+  try {
+    if (head.reply_to == answer_alone) {
+      read_item(*owner, base + from, *in.take(1, "answer") != std::byte{0}, in);
+      ++read;
+    } else {
+      for (auto i = first; i < to; ++i) {
+        const auto frame = in.value<std::uint32_t>();
+        const auto* bytes = in.take(frame >> 1, "answer");
+        if (i < from) continue;
+        decoder item({bytes, frame >> 1}, &handles);
+        read_item(*owner, base + i, (frame & 1) != 0, item);
+        ++read;
+      }
+    }
+  } catch (const failure& f) {
+    for (; read < to; ++read) owner->fail(base + read, f.error());
+  }
+  owner->pool()->learn(*owner, to - from, head.until);
+  owner->settled(to - from);
+}
+
+void inbox::pool_is_down(std::uint64_t pool, const exit_status& exit) {
+  std::vector<std::uint64_t> open;
+  std::string name;
+  {
+    const std::scoped_lock guard(mutex_);
+    for (const auto& [ticket, p] : parts_) {
+      if (p.pool != pool) continue;
+      open.push_back(ticket);
+      name = p.owner->pool()->name();
+    }
+  }
+  const auto why = exit.known() && !exit.success()
+                       ? error(errc::peer_down, "pool '" + name + "': the process that made it ended: " + exit.text(), exit)
+                       : error(errc::closed, "pool '" + name + "': it has ended");
+  for (const auto ticket : open) fail(ticket, why);
+}
+
+// ---- callbacks --------------------------------------------------------------------------------------------------------
+
+void inbox::expect_call(std::uint64_t pool) {
+  const std::scoped_lock guard(calls_mutex_);
+  ++calls_to_come_[pool];
+  if (std::exchange(calls_run_, true)) return;
+  std::thread([this] { run_calls(); }).detach();
+}
+
+void inbox::post(std::uint64_t pool, std::function<void()> call) {
+  {
+    const std::scoped_lock guard(calls_mutex_);
+    calls_.emplace_back(pool, std::move(call));
+  }
+  if (calls_sleep_.load(std::memory_order_seq_cst)) nudge();
+}
+
+// Whoever reads is woken by a letter that says nothing.
+void inbox::nudge() {
+  encoder nothing;
+  write_head(nothing, letter_head{});
+  static_cast<void>(put_bytes(*lane_, nothing.bytes(), deadline::passed()));
+}
+
+void inbox::run_calls() {
+  ::pthread_setname_np(::pthread_self(), "cloister calls");
+  calling_here = true;
+  std::unique_lock lock(calls_mutex_);
+  for (;;) {
+    while (!calls_.empty()) {
+      const auto [pool, call] = std::move(calls_.front());
+      calls_.pop_front();
+      lock.unlock();
+      try {
+        call();
+      } catch (...) {
+        const auto words = words_of_current_exception();
+        log(log_level::warning, "a callback of a future threw " + words.type + ": " + words.text);
+      }
+      lock.lock();
+      const auto left = calls_to_come_.find(pool);
+      if (left != calls_to_come_.end() && --left->second == 0) calls_to_come_.erase(left);
+      calls_changed_.notify_all();
+    }
+    if (calls_to_come_.empty()) break;
+    lock.unlock();
+    calls_sleep_.store(true, std::memory_order_seq_cst);
+    const auto some = [this] {
+      const std::scoped_lock guard(calls_mutex_);
+      return !calls_.empty();
+    };
+    const auto waited = wait("callbacks", some, deadline::never());
+    calls_sleep_.store(false, std::memory_order_seq_cst);
+    lock.lock();
+    if (!waited && calls_.empty()) break;  // this process was asked to stop
+  }
+  calls_run_ = false;
+  calls_changed_.notify_all();
+}
+
+void inbox::await_calls(std::uint64_t pool) {
+  if (calling_here) return;
+  std::unique_lock lock(calls_mutex_);
+  calls_changed_.wait(lock, [&] { return !calls_to_come_.contains(pool) || !calls_run_; });
+}
+
+}  // namespace cloister::detail

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cloister/actors/internal/pool_keeper.hpp>
+
+#include <cloister/actors/internal/pool_worker.hpp>
+#include <cloister/detail/letter.hpp>
+#include <cloister/detail/membership.hpp>
+#include <cloister/detail/queue_core.hpp>
+#include <cloister/internal/registry_options.hpp>
+#include <cloister/log.hpp>
+#include <cloister/wait.hpp>
+
+#include <algorithm>
+#include <csignal>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace cloister::internal {
+
+using namespace detail;
+
+namespace {
+
+constexpr unsigned most_failed_starts = 3;
+constexpr std::int64_t start_pause_ns = 20'000'000;   // after a failed start; doubled
+constexpr std::int64_t unsent_pause_ns = 20'000'000;  // before a full lane is tried again
+constexpr std::size_t tasks_bytes = std::size_t{4} << 30;
+
+object_handle make_tasks(const std::string& name, std::uint32_t options) {
+  const auto made = make_queue({.name = name, .max_bytes = tasks_bytes, .max_deliveries = 1}, tasks_fingerprint, 0, options);
+  return {made.object(), source_role};
+}
+
+std::string name_of(const pool_options& options) { return options.name.empty() ? "pool" : options.name; }
+
+}  // namespace
+
+pool_keeper::pool_keeper(const place& where, pool_options options)
+    : name_(name_of(options)),
+      options_(std::move(options)),
+      method_(options_.process.start.value_or(where.default_start_method())),
+      depth_(pool_depth() + 1),
+      words_(where, {.name = name_ + " words"}),
+      ends_(where, {.name = name_ + " ends"}),
+      bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      wanted_(static_cast<unsigned>(options_.workers)),
+      board_(pool_board::create(name_)),
+      functions_(function_table::create()) {
+  if (!bell_) throw failure(errc::no_descriptors, "pool '" + name_ + "': no descriptor left");
+  queues_[normal_queue] = make_tasks(name_, actor_mailbox | many_takers);
+  queues_[urgent_queue] = make_tasks(name_ + " urgent", close_with_source);
+  queues_[idle_queue] = make_tasks(name_ + " idle", close_with_source);
+  lanes_.emplace(*queues_[normal_queue]);
+  workers_.resize(wanted_);
+  thread_ = std::thread([this] { run(); });
+}
+
+pool_keeper::~pool_keeper() {
+  terminate();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::array<object_handle, pool_queues> pool_keeper::sinks() const {
+  std::array<object_handle, pool_queues> all;
+  for (unsigned i = 0; i < pool_queues; ++i) all[i] = object_handle(queues_[i].object(), sink_role);
+  return all;
+}
+
+// ---- from any thread --------------------------------------------------------------------------------------------------
+
+namespace {
+void ring(const owned_fd& bell) {
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(bell.get(), &one, sizeof one));
+}
+}  // namespace
+
+void pool_keeper::close() {
+  if (closing_.exchange(true)) return;
+  ring(bell_);
+}
+
+void pool_keeper::terminate() {
+  closing_.store(true);
+  terminating_.store(true);
+  ring(bell_);
+}
+
+result<void> pool_keeper::join(deadline until) {
+  std::unique_lock lock(mutex_);
+  const auto over = [this] { return over_; };
+  if (until.is_never()) over_changed_.wait(lock, over);
+  else if (!over_changed_.wait_for(lock, std::chrono::nanoseconds(until.remaining_ns()), over))
+    return {until == deadline::passed() ? errc::would_block : errc::timed_out, "pool '" + name_ + "' join: it is not over yet"};
+  return {};
+}
+
+void pool_keeper::resize(int workers) {
+  wanted_.store(static_cast<unsigned>(workers));
+  ring(bell_);
+}
+
+std::vector<process_id> pool_keeper::workers() const {
+  const std::scoped_lock guard(mutex_);
+  std::vector<process_id> all;
+  for (const auto& w : workers_)
+    if (w.link) all.push_back({w.link->incarnation(), w.link->pid(), w.link->name()});
+  return all;
+}
+
+std::uint32_t pool_keeper::number_of(const void* function) {
+  const std::scoped_lock guard(mutex_);
+  return functions_.add(function);
+}
+
+std::optional<error> pool_keeper::cause() const {
+  const std::scoped_lock guard(mutex_);
+  return cause_;
+}
+
+// ---- the thread -------------------------------------------------------------------------------------------------------
+
+void pool_keeper::run() {
+  ::pthread_setname_np(::pthread_self(), "cloister pool");
+  try {
+    while (!is_over()) look_around();
+  } catch (const failure& f) {
+    // This process was asked to stop, or has no descriptor left.
+    broken({f.code(), "pool '" + name_ + "': " + f.error().text()});
+  } catch (const std::exception& e) { broken({errc::no_memory, "pool '" + name_ + "': " + e.what()}); }
+  try {
+    stop_all();
+    fail_what_waits();
+    for (int tries = 0; !unsent_.empty() && tries < 50; ++tries) {
+      send_what_waits();
+      if (!unsent_.empty()) ::usleep(unsent_pause_ns / 1000);
+    }
+  } catch (const std::exception& e) { log(log_level::error, "pool '" + name_ + "': its end: " + e.what()); }
+  // The hub tells all submitters, when nobody takes from it any more.
+  orphans_.clear();
+  later_.clear();
+  lanes_.reset();
+  for (auto& q : queues_) q = {};
+  const std::scoped_lock guard(mutex_);
+  over_ = true;
+  over_changed_.notify_all();
+}
+
+bool pool_keeper::anything_waits() const {
+  return !orphans_.empty() || !later_.empty() ||
+         std::any_of(queues_.begin(), queues_.end(), [](const auto& q) { return queue_size(*q) != 0; });
+}
+
+bool pool_keeper::is_over() const {
+  return terminating_.load() || (closing_.load() && queues_[normal_queue]->queue().closed() && living() == 0 && !anything_waits());
+}
+
+unsigned pool_keeper::living() const {
+  return static_cast<unsigned>(std::count_if(workers_.begin(), workers_.end(), [](const worker& w) { return w.link != nullptr; }));
+}
+
+// One round: whatever has happened is acted on, then sleeps until something happens.
+void pool_keeper::look_around() {
+  std::uint64_t rung = 0;
+  static_cast<void>(!::read(bell_.get(), &rung, sizeof rung));
+  if (terminating_.load()) return;
+  if (closing_.load())
+    for (const auto& q : queues_) queue_close(*q, false);
+  while (auto word = words_.try_get()) hear_word(*word);
+  while (auto end = ends_.try_get()) hear_end(*end);
+  collect_orphans();
+  settle_orphans();
+  retry();
+  kill_the_late();
+  send_what_waits();
+  start_missing();
+  if (is_over()) return;
+
+  std::vector<waitable> what{waitable(bell_), waitable(words_), waitable(ends_)};
+  // A worker that is missing is started when there is work for it.
+  if (living() < wanted_.load() && !closing_.load() && deadline::now() >= no_start_before_)
+    for (const auto& q : queues_) what.push_back(waitable(q));
+  const auto until = next_time();
+  auto ready = wait_ready(what, until == no_time_limit ? deadline::never() : deadline::at(until));
+  if (!ready && !(ready == errc::timed_out || ready == errc::would_block)) throw failure(ready.error());
+}
+
+// When something is to be done next. Whoever begins an item that is to end before that says so.
+std::int64_t pool_keeper::next_time() {
+  auto next = no_time_limit;
+  for (const auto& l : later_) next = std::min(next, l.when);
+  if (!unsent_.empty()) next = std::min(next, deadline::now() + unsent_pause_ns);
+  if (living() < wanted_.load() && no_start_before_ > deadline::now()) next = std::min(next, no_start_before_);
+  board_.looks_at().store(next, std::memory_order_seq_cst);
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    if (!workers_[i].link) continue;
+    const auto at = board_.entry(i).kill_at.load(std::memory_order_seq_cst);
+    if (at > 0) next = std::min(next, at);
+  }
+  board_.looks_at().store(next, std::memory_order_seq_cst);
+  return next;
+}
+
+void pool_keeper::kill_the_late() {
+  const auto now = deadline::now();
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    auto& w = workers_[i];
+    if (!w.link) continue;
+    auto& kill_at = board_.entry(i).kill_at;
+    auto at = kill_at.load(std::memory_order_seq_cst);
+    if (at <= 0 || at > now || !kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst)) continue;
+    w.killed_for = "its deadline has passed";
+    membership::require().signal_now(w.link->incarnation(), SIGKILL);
+  }
+}
+
+void pool_keeper::hear_word(const pool_word& word) {
+  if (word.kind != pool_word::what::cancel) return;
+  board_.cancel(word.lane, word.ticket);
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    auto& w = workers_[i];
+    auto& entry = board_.entry(i);
+    if (!w.link || entry.ticket.load(std::memory_order_acquire) != word.ticket ||
+        entry.lane.load(std::memory_order_relaxed) != word.lane)
+      continue;
+    auto at = entry.kill_at.load(std::memory_order_seq_cst);
+    // Not between two items: the next one is looked up.
+    if (at <= 0 || !entry.kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst)) continue;
+    w.for_cancel = true;
+    membership::require().signal_now(w.link->incarnation(), SIGKILL);
+  }
+}
+
+// ---- workers ----------------------------------------------------------------------------------------------------------
+
+void pool_keeper::start_missing() {
+  const auto wanted = wanted_.load();
+  {
+    const std::scoped_lock guard(mutex_);
+    if (workers_.size() < wanted) workers_.resize(wanted);
+  }
+  auto living_now = living();
+  board_.set_surplus(living_now > wanted ? living_now - wanted : 0);
+  if (living_now > wanted) {
+    const auto look = encode(task_head{});  // for those who sleep
+    for (auto n = living_now - wanted; n > 0; --n) static_cast<void>(put_bytes(*queues_[normal_queue], look, deadline::passed()));
+  }
+  if (deadline::now() < no_start_before_) return;
+  // What has ended for want of work, and what is closing, comes back when there is some.
+  const bool on_demand = options_.idle_timeout.count() > 0 || closing_.load();
+  for (unsigned i = 0; i < workers_.size() && living_now < wanted; ++i) {
+    if (workers_[i].link) continue;
+    if (on_demand && !anything_waits()) return;
+    if (!start(i)) return;
+    ++living_now;
+  }
+}
+
+bool pool_keeper::start(unsigned number) {
+  auto& here = membership::require();
+  try {
+    board_.reserve(number);
+    board_.entry(number).reset();
+    auto options = options_.process;
+    options.name = name_ + "-" + std::to_string(number + 1);
+    options.daemon = true;
+    options.start = method_ == start_method::fork ? start_method::forkserver : method_;
+    const auto request = make_request(method_, options);
+    {
+      start_handles handles(*request);
+      encoder out(&handles);
+      for (const auto& q : queues_) queue_to_message(out, q, source_role);
+      out.value(sink<pool_word>(words_));
+      for (const int fd : {board_.fd(), functions_.fd()}) out.value(owned_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)));
+      out.value(worker_terms{name_, number, depth_, static_cast<std::uint64_t>(options_.max_tasks_per_worker.value_or(0)),
+                             options_.max_memory_per_worker, options_.idle_timeout.count(), options_.initializer.code_});
+      if (options_.initializer.code_ != 0) options_.initializer.write_(out);
+      const auto bytes = out.bytes();
+      request->block.arguments.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    }
+    request->block.entry = locate_code(reinterpret_cast<const void*>(&run_pool_worker));
+    auto link = here.start(*request);
+    here.monitor(link->incarnation(), link->pid(), link->name(), {object_of(ends_.handle()).id(), no_role});
+    const std::scoped_lock guard(mutex_);
+    workers_[number] = {std::move(link)};
+    return true;
+  } catch (const failure& f) {
+    if (f.code() == errc::stopping || f.code() == errc::interrupted || f.code() == errc::not_attached) throw;
+    ++failed_starts_;
+    no_start_before_ = deadline::now() + (start_pause_ns << std::min(failed_starts_, 10U));
+    if (failed_starts_ >= most_failed_starts && living() == 0)
+      broken({f.code(), "pool '" + name_ + "': no worker can be started: " + f.error().text()});
+    return false;
+  }
+}
+
+void pool_keeper::hear_end(const exit_notice& notice) {
+  const auto found = std::find_if(workers_.begin(), workers_.end(),
+                                  [&](const worker& w) { return w.link && w.link->incarnation() == notice.process.incarnation; });
+  if (found == workers_.end()) return;
+  const auto number = static_cast<unsigned>(found - workers_.begin());
+  auto& entry = board_.entry(number);
+  const auto exit = found->link->wait(deadline::passed()).value_or(notice.exit);
+  const worker was = *found;
+  {
+    const std::scoped_lock guard(mutex_);
+    *found = {};
+  }
+  collect_orphans();
+  const auto lane = entry.lane.load(std::memory_order_relaxed), ticket = entry.ticket.load(std::memory_order_acquire);
+  if (ticket != 0) {
+    for (auto o = orphans_.begin(); o != orphans_.end(); ++o) {
+      if (o->head.ticket != ticket || o->head.lane != lane) continue;
+      auto its = std::move(*o);
+      orphans_.erase(o);
+      settle(std::move(its), entry, was, exit, notice.process.pid);
+      break;
+    }
+  }
+  if (entry.life.load(std::memory_order_acquire) == worker_life::ready) {
+    failed_starts_ = 0;
+  } else if (exit.signal() != SIGKILL) {  // killed before it was ready: nobody's fault
+    ++failed_starts_;
+    no_start_before_ = deadline::now() + (start_pause_ns << std::min(failed_starts_, 10U));
+    if (failed_starts_ >= most_failed_starts)
+      broken(error(errc::not_started, "pool '" + name_ + "': its workers end before they are ready: " + exit.text(), exit));
+  }
+  entry.reset();
+}
+
+// ---- what the dead leave behind -----------------------------------------------------------------------------------------
+
+void pool_keeper::collect_orphans() {
+  for (const auto& q : queues_) {
+    for (;;) {
+      auto got = q->queue().take_dead(self_actor(), deadline::passed());
+      if (!got) break;
+      orphan o{&*q, *std::move(got), {}, {}};
+      try {
+        const auto bytes = own_copy(o.letter);
+        decoder in(bytes);
+        o.head = in.value<task_head>();
+        o.name = in.value<std::string>();
+      } catch (const failure&) {
+        o.letter.deliver();  // nothing that a submitter has put
+        continue;
+      }
+      orphans_.push_back(std::move(o));
+    }
+  }
+}
+
+// Those that no worker's entry names were not begun. One that is named waits for the notice of that worker's end.
+void pool_keeper::settle_orphans() {
+  for (auto o = orphans_.begin(); o != orphans_.end();) {
+    bool named = false;
+    for (unsigned i = 0; i < workers_.size() && !named; ++i) {
+      if (!workers_[i].link) continue;
+      const auto& entry = board_.entry(i);
+      named = entry.ticket.load(std::memory_order_acquire) == o->head.ticket &&
+              entry.lane.load(std::memory_order_relaxed) == o->head.lane;
+    }
+    if (named) {
+      ++o;
+      continue;
+    }
+    auto its = std::move(*o);
+    o = orphans_.erase(o);
+    give_back(std::move(its));
+  }
+}
+
+void pool_keeper::give_back(orphan o) {
+  const auto beginning = encode(o.head);
+  o.letter.revive(beginning);
+}
+
+void pool_keeper::retry() {
+  const auto now = deadline::now();
+  for (std::size_t i = 0; i < later_.size();) {
+    if (later_[i].when > now) {
+      ++i;
+      continue;
+    }
+    auto its = std::move(later_[i].what);
+    later_.erase(later_.begin() + static_cast<std::ptrdiff_t>(i));
+    give_back(std::move(its));
+  }
+}
+
+std::string pool_keeper::task_text(const orphan& o) const {
+  return "pool '" + name_ + "' " + (o.name.empty() ? "task" : "task '" + o.name + "'") +
+         (o.head.end > 1 ? " (item " + std::to_string(o.head.begin) + " of its chunk)" : "");
+}
+
+void pool_keeper::settle(orphan o, board_entry& entry, const worker& was, const exit_status& exit, pid_t pid) {
+  auto& head = o.head;
+  const auto written = entry.written.load(std::memory_order_acquire);
+  const auto flushed = std::clamp(entry.flushed.load(std::memory_order_acquire), head.begin, head.end);
+  const auto done = std::clamp(board_entry::done_of(written), flushed, head.end);
+  const auto begun = std::clamp(entry.begun.load(std::memory_order_acquire), done, head.end);
+  const auto bytes = std::min<std::size_t>(board_entry::bytes_of(written), board_entry::buffer_bytes);
+  if (done > flushed) answer(head, flushed, done - flushed, true, entry.buffer().first(bytes));
+  head.begin = done;
+  std::int64_t when = 0;
+  if (begun > done) {
+    ++head.tries;
+    if (was.for_cancel) {
+      head.begin = done + 1;
+      head.tries = 0;
+    } else if (head.tries < head.most_tries) {
+      const auto doublings = std::min<unsigned>(head.tries - 1U, 16);
+      when = deadline::now() + (std::int64_t{head.backoff_ms} * 1'000'000 << doublings);
+    } else {
+      auto text = task_text(o) + ": ";
+      if (head.most_tries > 1)
+        text += "set aside after it has ended in vain in " + std::to_string(head.tries) + " workers, the last time: ";
+      if (was.killed_for != nullptr) text += std::string(was.killed_for) + "; ";
+      text += "its worker (pid " + std::to_string(pid) + ") ended: " + exit.text();
+      answer_error(head, done, error(was.killed_for != nullptr ? errc::timed_out : errc::worker_lost, std::move(text), exit));
+      head.begin = done + 1;
+      head.tries = 0;
+    }
+  }
+  if (head.begin >= head.end) return o.letter.deliver();
+  if (when == 0) return give_back(std::move(o));
+  later_.push_back({when, std::move(o)});
+}
+
+// ---- answers ------------------------------------------------------------------------------------------------------------
+
+void pool_keeper::answer(const task_head& head, std::uint32_t first, std::uint32_t count, bool framed,
+                         std::span<const std::byte> body) {
+  encoder out;
+  write_head(out, letter_head{letter_kind::reply, answer_key(first, count), head.ticket, framed ? answer_framed : answer_alone, 0});
+  out.raw(body.data(), body.size());
+  unsent_.push_back({head.lane, {out.bytes().begin(), out.bytes().end()}});
+  if (unsent_.size() == 1) send_what_waits();
+}
+
+void pool_keeper::answer_error(const task_head& head, std::uint32_t item, const error& why) {
+  encoder body;
+  *body.grow(1) = std::byte{0};
+  body.value(why);
+  answer(head, item, 1, false, body.bytes());
+}
+
+// In order for each lane.
+void pool_keeper::send_what_waits() {
+  for (std::size_t n = unsent_.size(); n > 0; --n) {
+    auto next = std::move(unsent_.front());
+    unsent_.pop_front();
+    try {
+      auto sent = put_bytes(*lanes_->find(next.lane), next.letter, deadline::passed());
+      if (sent == errc::would_block || sent == errc::no_memory) {
+        unsent_.push_front(std::move(next));
+        return;
+      }
+    } catch (const failure& f) {
+      if (f.code() != errc::gone) log(log_level::warning, "pool '" + name_ + "': an answer is lost: " + f.error().text());
+    }
+  }
+}
+
+// ---- the end ------------------------------------------------------------------------------------------------------------
+
+void pool_keeper::broken(const error& why) {
+  {
+    const std::scoped_lock guard(mutex_);
+    if (!cause_ && !terminating_.load()) cause_ = why;
+  }
+  closing_.store(true);
+  terminating_.store(true);
+}
+
+// Kills those who are left, and waits until that is put right.
+void pool_keeper::stop_all() {
+  for (const auto& q : queues_) queue_close(*q, false);
+  auto& here = membership::require();
+  for (const auto& w : workers_)
+    if (w.link) here.signal_now(w.link->incarnation(), SIGKILL);
+  for (auto& w : workers_) {
+    if (!w.link) continue;
+    w.link->wait_unstoppably();
+    const std::scoped_lock guard(mutex_);
+    w = {};
+  }
+}
+
+void pool_keeper::fail_orphan(orphan& o, const error& why) {
+  for (auto i = o.head.begin; i < o.head.end; ++i) answer_error(o.head, i, why);
+  o.letter.deliver();
+}
+
+// Whatever was submitted and is not done hears why.
+void pool_keeper::fail_what_waits() {
+  const auto why = [&] {
+    const std::scoped_lock guard(mutex_);
+    return cause_.value_or(error(errc::cancelled, "pool '" + name_ + "': terminated"));
+  }();
+  collect_orphans();
+  for (auto& l : later_) orphans_.push_back(std::move(l.what));
+  later_.clear();
+  for (auto& o : orphans_) fail_orphan(o, why);
+  orphans_.clear();
+  for (const auto& q : queues_) {
+    taken letter;
+    while (q->queue().take(self_actor(), letter, deadline::passed())) {
+      try {
+        const auto bytes = own_copy(letter);
+        decoder in(bytes);
+        orphan o{&*q, std::move(letter), in.value<task_head>(), {}};
+        if (o.head.code != 0) fail_orphan(o, why);
+        else o.letter.deliver();
+      } catch (const failure&) {}
+      letter = {};
+    }
+  }
+}
+
+}  // namespace cloister::internal

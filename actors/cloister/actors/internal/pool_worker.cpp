@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cloister/actors/internal/pool_worker.hpp>
+
+#include <cloister/actors/detail/inbox.hpp>
+#include <cloister/actors/detail/pool_code.hpp>
+#include <cloister/actors/internal/pool_board.hpp>
+#include <cloister/detail/exception_words.hpp>
+#include <cloister/detail/lanes.hpp>
+#include <cloister/detail/letter.hpp>
+#include <cloister/detail/mailbox.hpp>
+#include <cloister/detail/queue_core.hpp>
+#include <cloister/detail/stop.hpp>
+#include <cloister/fault.hpp>
+#include <cloister/node.hpp>
+#include <cloister/this_process.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <optional>
+#include <vector>
+
+#include <unistd.h>
+
+namespace cloister::internal {
+
+using namespace detail;
+
+namespace {
+
+std::uint32_t depth_here = 0;
+
+// Notes that a value has handles in it, and is not for the board.
+struct handle_spotter final : handle_sink {
+  bool any = false;
+  std::uint64_t put_object(attachment&, unsigned) override {
+    any = true;
+    return 0;
+  }
+  std::uint64_t put_fd(int) override {
+    any = true;
+    return 0;
+  }
+};
+
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "?";
+}
+
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t all = 0, resident = 0;
+  statm >> all >> resident;
+  return resident * page_size();
+}
+
+class pool_worker final : result_sink, function_source {
+ public:
+  pool_worker(std::array<object_handle, pool_queues> queues, sink<pool_word> words, pool_board board, function_table functions,
+              worker_terms terms, node& here)
+      : queues_(std::move(queues)),
+        words_(std::move(words)),
+        board_(std::move(board)),
+        functions_(std::move(functions)),
+        terms_(std::move(terms)),
+        here_(here),
+        entry_(board_.entry(terms_.number)),
+        lanes_(*queues_[normal_queue]) {}
+
+  void run(worker_state state) {
+    state_ = std::move(state);
+    entry_.life.store(worker_life::ready, std::memory_order_release);
+    for (std::uint64_t tasks = 0;;) {
+      if (board_.take_surplus()) return entry_.left.store(why_left::surplus, std::memory_order_release);
+      taken letter;
+      auto* from = take(letter);
+      if (from == nullptr) return;
+      tasks += handle(*from, letter);
+      if ((terms_.max_tasks != 0 && tasks >= terms_.max_tasks) || (terms_.max_memory != 0 && resident_bytes() > terms_.max_memory))
+        return entry_.left.store(why_left::spent, std::memory_order_release);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t flush_after_ns = 1'000'000;
+
+  // Urgent ones first, idle ones last. Where it comes from; nullptr: this worker is to end.
+  attachment* take(taken& into) {
+    const auto me = self_actor();
+    for (const auto queue : {urgent_queue, normal_queue, idle_queue}) {
+      auto& q = *queues_[queue];
+      if (q.queue().would_return(me) && q.queue().take(me, into, deadline::passed())) return &q;
+    }
+    auto& normal = *queues_[normal_queue];
+    const auto until = terms_.idle_ns != 0 ? deadline(std::chrono::nanoseconds(terms_.idle_ns)) : deadline::never();
+    auto got = normal.queue().take(me, into, until);
+    if (got) return &normal;
+    if (got == errc::timed_out) {
+      entry_.left.store(why_left::idle, std::memory_order_release);
+      return nullptr;
+    }
+    if (!(got == errc::closed)) throw failure(got.error());
+    // What others have on loan may come back: closed means that nothing will.
+    for (const auto queue : {urgent_queue, idle_queue})
+      if (queues_[queue]->queue().take(me, into, deadline::never())) return &*queues_[queue];
+    return nullptr;
+  }
+
+  // How many items it was.
+  std::uint64_t handle(attachment& from, taken& letter) {
+    letter_.resize(letter.size());
+    letter.copy_to(letter_);
+    incoming handles(from);
+    decoder in(letter_, &handles);
+    task_head head;
+    try {
+      head = in.value<task_head>();
+    } catch (const failure&) { return letter.deliver(), 0; }  // nothing that a submitter has put
+    if (head.code == 0) return letter.deliver(), 0;
+    const auto lease = letter.lease().value();
+    fault_point("task", 1);
+    entry_.lane.store(head.lane, std::memory_order_relaxed);
+    entry_.begun.store(head.begin, std::memory_order_relaxed);
+    entry_.flushed.store(head.begin, std::memory_order_relaxed);
+    entry_.written.store(head.begin, std::memory_order_relaxed);
+    entry_.kill_at.store(0, std::memory_order_relaxed);
+    entry_.ticket.store(head.ticket, std::memory_order_release);
+    fault_point("task", 2);
+    head_ = head;
+    in_letter_ = head.begin;
+    bool wanted = true;
+    try {
+      // Before anything runs: a task may close all descriptors.
+      lane_ = lanes_.find(head.lane);
+      wanted = !lane_->queue().closed();
+    } catch (const failure& f) {
+      if (f.code() != errc::gone) throw;
+      wanted = false;
+    }
+    if (wanted) run_items(in);
+    fault_point("task", 6);
+    if (auto done = from.queue().ack(self_actor(), lease); !done) throw failure(done.error());
+    entry_.ticket.store(0, std::memory_order_release);
+    return head.end - head.begin;
+  }
+
+  void run_items(decoder& in) {
+    last_flush_ns_ = deadline::now();
+    std::unique_ptr<task_body> body;
+    std::optional<error> unreadable;
+    name_.clear();
+    try {
+      name_ = in.value<std::string>();
+      body = named_code::find<make_task>(head_.code)(in, *this);
+    } catch (const failure& f) { unreadable = in_task(f.error()); } catch (...) {
+      unreadable = in_task(thrown(task_stage::decoding));
+    }
+    for (std::uint32_t i = 0; i < head_.end; ++i) {
+      if (head_.end == 1) {
+        if (i >= head_.begin) run_item(i, body.get(), unreadable, in);
+        break;
+      }
+      std::uint32_t size = 0;
+      const std::byte* bytes = nullptr;
+      if (!unreadable) {
+        try {
+          size = in.value<std::uint32_t>();
+          bytes = in.take(size, "task");
+        } catch (const failure& f) { unreadable = in_task(f.error()); }
+      }
+      if (i < head_.begin) continue;
+      decoder item({bytes, size}, in.handles());
+      run_item(i, body.get(), unreadable, item);
+    }
+    flush();
+  }
+
+  void run_item(std::uint32_t i, task_body* body, const std::optional<error>& unreadable, decoder& in) {
+    in_letter_ = i;
+    if (unreadable)
+      return answer(false, &*unreadable, [](encoder& out, const void* e) { out.value(*static_cast<const error*>(e)); });
+    entry_.begun.store(i + 1, std::memory_order_release);
+    const auto until = head_.run_ns > 0 ? deadline::now() + head_.run_ns : no_time_limit;
+    entry_.kill_at.store(until, std::memory_order_seq_cst);
+    if (until < board_.looks_at().load(std::memory_order_seq_cst))
+      static_cast<void>(words_.try_put({pool_word::what::look, 0, 0, 0}));
+    if (board_.is_cancelled(head_.lane, head_.ticket)) {
+      end_item();
+      done_without_answer();
+      return;
+    }
+    fault_point("task", 3);
+    task_surroundings with{here_, state_, *this};
+    ended_ = false;
+    std::optional<error> why;
+    try {
+      body->run(in, with);
+    } catch (...) { why = in_task(thrown(with.stage)); }
+    if (!ended_) end_item();
+    fault_point("task", 4);
+    if (why) answer(false, &*why, [](encoder& out, const void* e) { out.value(*static_cast<const error*>(e)); });
+    fault_point("task", 5);
+    if (deadline::now() - last_flush_ns_ > flush_after_ns) flush();
+  }
+
+  // The item's code has run. If its time was over before, this process is being killed.
+  void end_item() {
+    ended_ = true;
+    if (entry_.kill_at.exchange(0, std::memory_order_seq_cst) == condemned)
+      for (;;) ::pause();
+  }
+
+  // From inside body->run: the item's value, while it lives.
+  void accept(const void* value, void (*encode)(encoder&, const void*)) override {
+    end_item();
+    answer(true, value, encode);
+  }
+
+  void done_without_answer() {
+    flush();
+    entry_.flushed.store(in_letter_ + 1, std::memory_order_release);
+    entry_.written.store(in_letter_ + 1, std::memory_order_release);
+  }
+
+  void answer(bool ok, const void* value, void (*encode)(encoder&, const void*)) {
+    handle_spotter spotter;
+    item_.clear();
+    item_.handles(&spotter);
+    item_.borrow_large();
+    encode(item_, value);  // what has no encoding ends here
+    auto w = entry_.written.load(std::memory_order_relaxed);
+    auto used = board_entry::bytes_of(w);
+    if (spotter.any || item_.size() > board_entry::buffer_bytes / 4) return send_alone(ok, value, encode);
+    if (used + sizeof(std::uint32_t) + item_.size() > board_entry::buffer_bytes) {
+      flush();
+      used = 0;
+    }
+    const auto frame = static_cast<std::uint32_t>(item_.size() << 1 | (ok ? 1 : 0));
+    auto* to = entry_.buffer().data() + used;
+    std::memcpy(to, &frame, sizeof frame);
+    to += sizeof frame;
+    for (const auto& piece : item_.pieces()) {
+      if (!piece.empty()) std::memcpy(to, piece.data(), piece.size());
+      to += piece.size();
+    }
+    used += static_cast<std::uint32_t>(sizeof frame + item_.size());
+    entry_.written.store(std::uint64_t{used} << 32 | (in_letter_ + 1), std::memory_order_release);
+  }
+
+  // What is written and not sent yet.
+  void flush() {
+    const auto w = entry_.written.load(std::memory_order_relaxed);
+    const auto first = entry_.flushed.load(std::memory_order_relaxed), done = board_entry::done_of(w);
+    const auto now = deadline::now();
+    if (done > first) {
+      encoder head;
+      write_head(head, letter_head{letter_kind::reply, answer_key(first, done - first), head_.ticket, answer_framed,
+                                   now - last_flush_ns_});
+      const std::array<std::span<const std::byte>, 2> pieces{head.bytes(), entry_.buffer().first(board_entry::bytes_of(w))};
+      auto sent = lane_->queue().put(self_actor(), gathered(pieces), deadline::never());
+      if (!sent && !(sent == errc::closed)) send_refusal(first, done - first, sent.error());
+      fault_point("flush", 1);
+    }
+    entry_.flushed.store(done, std::memory_order_release);
+    fault_point("flush", 2);
+    entry_.written.store(done, std::memory_order_release);
+    last_flush_ns_ = now;
+  }
+
+  void send_alone(bool ok, const void* value, void (*encode)(encoder&, const void*)) {
+    flush();
+    const auto now = deadline::now();
+    const auto whole = [&](encoder& out) {
+      write_head(out, letter_head{letter_kind::reply, answer_key(in_letter_, 1), head_.ticket, answer_alone, now - last_flush_ns_});
+      *out.grow(1) = static_cast<std::byte>(ok);
+      encode(out, value);
+    };
+    auto sent = send_written(*lane_, whole, [](outgoing& letter) { return letter.put(deadline::never()); });
+    if (!sent && !(sent == errc::closed)) send_refusal(in_letter_, 1, sent.error());
+    entry_.flushed.store(in_letter_ + 1, std::memory_order_release);
+    entry_.written.store(in_letter_ + 1, std::memory_order_release);
+  }
+
+  // Their results cannot be sent: too large, no memory.
+  void send_refusal(std::uint32_t first, std::uint32_t count, const error& why) {
+    if (why.code() == errc::stopping || why.code() == errc::interrupted) throw failure(why);
+    for (auto i = first; i < first + count; ++i) {
+      const auto whole = [&](encoder& out) {
+        write_head(out, letter_head{letter_kind::reply, answer_key(i, 1), head_.ticket, answer_alone, 0});
+        *out.grow(1) = std::byte{0};
+        out.value(in_task(why));
+      };
+      static_cast<void>(send_written(*lane_, whole, [](outgoing& letter) { return letter.put(deadline::never()); }));
+    }
+  }
+
+  const void* function(std::uint32_t index) override { return functions_.find(index); }
+
+  error in_task(const error& e) const {
+    std::string text = "pool '" + terms_.pool + "' " + (name_.empty() ? "task" : "task '" + name_ + "'");
+    text += " (pid " + std::to_string(::getpid()) + " on " + host_ + "): " + e.text();
+    return e.exit() != nullptr ? error(e.code(), std::move(text), *e.exit()) : error(e.code(), std::move(text));
+  }
+
+  // REQUIRES: an exception is being handled.
+  static error thrown(task_stage stage) {
+    try {
+      throw;
+    } catch (const failure& f) {
+      if (stage != task_stage::running) return f.error();
+    } catch (...) {}
+    const auto words = words_of_current_exception();
+    const auto text = words.type + ": " + words.text;
+    if (stage == task_stage::decoding) return {errc::undecodable, "its arguments: " + text};
+    if (stage == task_stage::answering) return {errc::invalid, "its result: " + text};
+    return {errc::threw, text, exit_status::threw(words.type, words.text)};
+  }
+
+  const std::array<object_handle, pool_queues> queues_;
+  const sink<pool_word> words_;
+  const pool_board board_;
+  const function_table functions_;
+  const worker_terms terms_;
+  node& here_;
+  board_entry& entry_;
+  lanes lanes_;
+  const std::string host_ = host_name();
+  worker_state state_;
+
+  // Of the letter in hand.
+  std::vector<std::byte> letter_;
+  task_head head_;
+  std::string name_;
+  std::shared_ptr<attachment> lane_;
+  std::uint32_t in_letter_ = 0;
+  bool ended_ = false;
+  std::int64_t last_flush_ns_ = 0;
+  encoder item_;
+};
+
+}  // namespace
+
+std::uint32_t pool_depth() noexcept { return depth_here; }
+
+void run_pool_worker(body_context& context) {
+  auto& in = context.arguments;
+  std::array<object_handle, pool_queues> queues;
+  for (auto& q : queues) q = queue_from_message(in, source_role, tasks_fingerprint);
+  auto words = in.value<sink<pool_word>>();
+  auto board = in.value<owned_fd>();
+  auto functions = in.value<owned_fd>();
+  auto terms = in.value<worker_terms>();
+  depth_here = terms.depth;
+  inbox::work_for(queues[normal_queue]->id());
+  if (terms.number >= pool_board::most_workers) throw failure(errc::invalid, "pool: there is no such worker");
+  worker_state state;
+  if (terms.initializer != 0) state = named_code::find<make_state>(terms.initializer)(in, context.here);
+  in.finish();
+  pool_worker worker(std::move(queues), std::move(words), pool_board::attach(std::move(board)),
+                     function_table::attach(std::move(functions)), std::move(terms), context.here);
+  worker.run(std::move(state));
+}
+
+}  // namespace cloister::internal

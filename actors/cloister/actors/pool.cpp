@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cloister/actors/pool.hpp>
+
+#include <cloister/actors/internal/pool_keeper.hpp>
+#include <cloister/actors/internal/pool_worker.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace cloister {
+
+// ---- the handle -------------------------------------------------------------------------------------------------------
+
+detail::pool_link& pool_handle::link() const {
+  if (!link_) throw failure(errc::invalid, "a handle of no pool: default constructed, or moved from");
+  return *link_;
+}
+
+std::string pool_handle::describe(const char* call) const {
+  auto text = "pool '" + link().name() + "' " + call;
+  if (!options_.name.empty()) text += " '" + options_.name + "'";
+  return text;
+}
+
+void pool_handle::refuse_in_own_worker(const char* call) const {
+  if (detail::inbox::working_for() == link().id())
+    throw failure(
+        errc::deadlock,
+        describe(call) + ": a task of a pool waits for another task of the same pool, which may be waiting for its worker");
+}
+
+detail::task_head pool_handle::head(std::uint64_t code) const {
+  detail::task_head h;
+  h.code = code;
+  h.run_ns = std::max<std::int64_t>(options_.deadline.count(), 0);
+  h.most_tries = static_cast<std::uint16_t>(std::clamp(options_.tries, 1U, 65535U));
+  h.backoff_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_.backoff.count(), 0, 3'600'000));
+  return h;
+}
+
+// About a millisecond's worth, and four for each worker at least.
+std::size_t pool_handle::chunk_for(std::uint64_t code, std::size_t items) const {
+  constexpr double worth_ns = 1e6;
+  constexpr std::size_t most = std::size_t{1} << 20;
+  if (options_.chunk != 0) return std::min(options_.chunk, most);
+  const std::size_t shares = 4 * std::size_t{link().workers()};
+  const auto even = std::clamp<std::size_t>((items + shares - 1) / shares, 1, most);
+  const auto cost = link().cost(code);
+  if (!cost) return even;
+  return static_cast<std::size_t>(std::clamp(worth_ns / std::max(*cost, 1.0), 1.0, static_cast<double>(even)));
+}
+
+void codec<pool_handle>::put(encoder& out, const pool_handle& p) {
+  const auto& link = p.link();
+  for (const auto& q : link.queues()) detail::queue_to_message(out, q, detail::sink_role);
+  out.value(link.words());
+  out.value(std::uint32_t{link.workers()});
+}
+
+pool_handle codec<pool_handle>::get(decoder& in) {
+  std::array<detail::object_handle, detail::pool_queues> queues;
+  for (auto& q : queues) q = detail::queue_from_message(in, detail::sink_role, detail::tasks_fingerprint);
+  auto words = in.value<sink<detail::pool_word>>();
+  const auto workers = std::clamp<std::uint32_t>(in.value<std::uint32_t>(), 1, internal::pool_board::most_workers);
+  return {std::make_shared<detail::pool_link>(std::move(queues), std::move(words), workers, nullptr), {}};
+}
+
+// ---- the pool -----------------------------------------------------------------------------------------------------------
+
+namespace {
+void check_size(const std::string& name, const char* call, int workers) {
+  if (workers < 1 || workers > static_cast<int>(internal::pool_board::most_workers))
+    throw failure(errc::invalid, "pool '" + name + "'" + call + ": " + std::to_string(workers) + " workers; it has 1 to " +
+                                     std::to_string(internal::pool_board::most_workers));
+}
+}  // namespace
+
+pool::pool(const place& where, pool_options options) {
+  const auto name = options.name.empty() ? "pool" : options.name;
+  check_size(name, "", options.workers);
+  if (options.max_tasks_per_worker.value_or(1) < 1)
+    throw failure(errc::invalid,
+                  "pool '" + name + "': a worker does at least one task, not " + std::to_string(*options.max_tasks_per_worker));
+  if (internal::pool_depth() >= most_nested_pools)
+    throw failure(errc::invalid,
+                  "pool '" + name + "': pools in workers of pools go " + std::to_string(most_nested_pools) + " deep");
+  auto tasks = options.tasks;
+  keeper_ = std::make_shared<internal::pool_keeper>(where, std::move(options));
+  link_ = std::make_shared<detail::pool_link>(keeper_->sinks(), keeper_->words(), 0, keeper_);
+  options_ = std::move(tasks);
+}
+
+pool::pool(pool&& other) noexcept = default;
+
+pool& pool::operator=(pool&& other) noexcept {
+  if (this == &other) return *this;
+  finish();
+  pool_handle::operator=(std::move(other));
+  keeper_ = std::move(other.keeper_);
+  return *this;
+}
+
+pool::~pool() { finish(); }
+
+void pool::finish() noexcept {
+  if (!keeper_) return;
+  keeper_->terminate();
+  try {
+    join(deadline::never()).value();
+  } catch (const failure&) {}
+  keeper_.reset();
+}
+
+internal::pool_keeper& pool::keeper() const {
+  static_cast<void>(link());
+  return *keeper_;
+}
+
+void pool::close() const { keeper().close(); }
+
+void pool::terminate() const {
+  keeper().terminate();
+  keeper().join(deadline::never()).value();
+}
+
+result<void> pool::join(deadline until) const {
+  auto& k = keeper();
+  if (!k.closing()) throw failure(errc::invalid, "pool '" + name() + "' join: it is not closed");
+  // What it has done is read here, so that callbacks are called, and nobody waits for room.
+  auto over = k.join(until);
+  if (!over) return over;
+  detail::inbox::here().await_calls(link().id());
+  return {};
+}
+
+void pool::resize(int workers) const {
+  check_size(name(), " resize", workers);
+  if (keeper().closing()) throw failure(errc::closed, "pool '" + name() + "' resize: it is closed");
+  keeper().resize(workers);
+}
+
+unsigned pool::size() const { return keeper().size(); }
+std::vector<process_id> pool::workers() const { return keeper().workers(); }
+
+}  // namespace cloister
