@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Counts words in files: one isolated worker per processor takes batches of files on lease and puts back what it counted; on the way
-// some of the workers are killed (--kill N), and the result is exact nevertheless. Longer than other examples: it is a whole program.
+// Counts words in files with a pool of isolated workers, one per processor; on the way some of the workers are killed (--kill N), and the
+// result is exact nevertheless. Longer than other examples: it is a whole program.
 //
-// Why it is exact. A worker may die at any moment:
-//   before its answer is put     its lease goes back to the queue, and the batch to another worker;
-//   while its answer is put      that answer does not exist, and the lease goes back as above;
-//   after that, not yet done     the answer is there, and the lease goes back all the same: the batch will be answered again.
-// So each batch is answered at least once, and the collector takes the first answer to each batch and drops any other. The end is not
-// counted out either: the collector is done when it has an answer to every batch.
+// Why it is exact. A worker may die at any moment. The batch that it was counting is run again by another one, as `.tries` says; if the first
+// result was already on its way, the second one is dropped. So each batch gives one result. Only as many workers as are killed here can die
+// of no fault of their batch: one that ends in vain more often than that ends the program.
 //
 // Prints, matching:
 //    *[0-9]+ [a-z]+
 //    *[0-9]+ [a-z]+
 //    *[0-9]+ [a-z]+
-//   [0-9]+ words in [0-9]+ files \([0-9.]+ MB\), counted by [0-9]+ workers in [0-9.]+ s; 5 killed, [0-9]+ answers dropped
+//   [0-9]+ words in [0-9]+ files \([0-9.]+ MB\), counted by [0-9]+ workers in [0-9.]+ s; 5 killed
 //   verified: one process alone counts the same \([0-9.]+ s\)
-#include <cloister/cloister.hpp>
+#include <cloister/actors/actors.hpp>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -28,6 +26,7 @@
 #include <iomanip>
 #include <iostream>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -70,28 +69,15 @@ void count_file(const fs::path& file, counts& to) {
   if (!in.eof()) throw std::runtime_error("cannot read " + file.string());
 }
 
-// ---- the workers
+// ---- the task
 
-struct batch {
-  std::uint32_t number;
-  std::vector<fs::path> files;
-};
-struct answer {
-  std::uint32_t number;  // of the batch
+using batch = std::vector<fs::path>;
+
+counts count_batch(const batch& files) {
   counts words;
-};
-
-struct worker {
-  source<batch> batches;
-  sink<answer> answers;
-  void operator()() {
-    for (auto& todo : batches.leases()) {
-      answer done{todo->number, {}};
-      for (const auto& file : todo->files) count_file(file, done.words);
-      answers.put(done);
-    }  // the end of the body acknowledges
-  }
-};
+  for (const auto& file : files) count_file(file, words);
+  return words;
+}
 
 // ---- what there is to count
 
@@ -125,66 +111,38 @@ work find_work(const settings& chosen) {
   std::uint64_t filled = enough;
   for (auto& [path, bytes] : found) {
     if (filled >= enough) {
-      all.batches.push_back({static_cast<std::uint32_t>(all.batches.size()), {}});
+      all.batches.emplace_back();
       filled = 0;
     }
-    all.batches.back().files.push_back(std::move(path));
+    all.batches.back().push_back(std::move(path));
     filled += bytes;
   }
   return all;
 }
 
-// ---- the collector
+// ---- counting all of it
 
-/// On a terminal: a line on stderr that is written over. Elsewhere: nothing.
-void show_progress(std::size_t done, std::size_t all, unsigned killed) {
-  static const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  if (!terminal) return;
-  const std::string bar(done * 40 / all, '#');
-  std::fprintf(stderr, "\r[%-40s] %zu of %zu batches, %u workers killed%s", bar.c_str(), done, all, killed,
-               done == all ? "\n" : "");
-}
-
-struct outcome {
-  counts words;
-  unsigned killed = 0, dropped = 0, lost = 0;
-};
-
-outcome count(const node& here, const settings& chosen, const std::vector<batch>& all) {
-  queue<batch> batches{here, {.name = "batches", .max_items = 4 * chosen.workers}};
-  queue<answer> answers{here, {.name = "answers"}};
-  const auto start_worker = [&] { return process(here, {.name = "worker"}, worker{batches, answers}); };
-  std::vector<process> crew;
-  while (crew.size() < chosen.workers) crew.push_back(start_worker());
-
-  outcome result;
-  std::vector<bool> answered(all.size());
+counts count(const node& here, const settings& chosen, const std::vector<batch>& batches) {
+  const pool p{here, {.name = "wordcount", .workers = static_cast<int>(chosen.workers)}};
+  auto counted = p.with({.name = "count", .tries = chosen.kills + 3, .on_progress = progress_bar{"batches"}})
+                     .imap_unordered(count_batch, batches);
   std::minstd_rand random(std::random_device{}());
-  for (std::size_t given = 0, done = 0; done < all.size();) {
-    while (given < all.size() && batches.try_put(all[given])) ++given;
-    while (result.killed < chosen.kills && done >= all.size() * (result.killed + 1) / (chosen.kills + 1)) {  // spread over the run
-      auto& victim = crew[random() % crew.size()];
-      victim.kill();
-      victim = start_worker();
-      ++result.killed;
-    }
-    std::vector<waitable> events{answers};
-    events.insert(events.end(), crew.begin(), crew.end());
-    if (const auto event = wait_any(events, deadline::never()).value(); event > 0) {  // a worker ended that was not killed here
-      auto& lost = crew[event - 1];
-      if (const auto end = lost.join(); !end.signal() || ++result.lost > 10)
-        throw std::runtime_error("workers fail, the last by " + end.text());
-      lost = start_worker();
-    } else if (const auto got = answers.get(); answered.at(got.number)) {
-      ++result.dropped;
-    } else {
-      answered[got.number] = true;
-      for (const auto& [word, times] : got.words) result.words[word] += times;
-      show_progress(++done, all.size(), result.killed);
-    }
+  std::set<std::uint32_t> killed;
+  const auto kill_one = [&] {
+    auto crew = p.workers();
+    std::erase_if(crew, [&](const process_id& worker) { return killed.contains(worker.incarnation); });
+    if (crew.empty()) return p.apply([] {});  // waits for one that takes their place
+    const auto& victim = crew[random() % crew.size()];
+    ::kill(victim.pid, SIGKILL);
+    killed.insert(victim.incarnation);
+  };
+  counts all;
+  for (std::size_t done = 0; done < batches.size(); ++done) {
+    while (killed.size() < chosen.kills && done >= batches.size() * (killed.size() + 1) / (chosen.kills + 1)) kill_one();
+    const auto words = counted.next();
+    for (const auto& [word, times] : words->value()) all[word] += times;
   }
-  batches.close(close_how::now);  // what is there now was answered before
-  return result;                  // ~process waits for the workers
+  return all;
 }
 
 // ---- the program
@@ -232,12 +190,12 @@ int main(int argc, char** argv) try {
   if (chosen.help) return std::cout << usage, 0;
   const auto todo = find_work(chosen);
   auto start = std::chrono::steady_clock::now();
-  const auto result = count(here, chosen, todo.batches);
+  const auto words = count(here, chosen, todo.batches);
   const auto needed = seconds_since(start);
 
   std::vector<std::pair<std::uint64_t, std::string>> order;
   std::uint64_t total = 0;
-  for (const auto& [word, times] : result.words) {
+  for (const auto& [word, times] : words) {
     order.emplace_back(times, word);
     total += times;
   }
@@ -246,15 +204,14 @@ int main(int argc, char** argv) try {
   std::cout << std::fixed << std::setprecision(2);
   for (const auto& [times, word] : order) std::cout << std::setw(10) << times << ' ' << word << '\n';
   std::cout << total << " words in " << todo.files << " files (" << static_cast<double>(todo.bytes) / 1e6 << " MB), counted by "
-            << chosen.workers << " workers in " << needed << " s; " << result.killed << " killed, " << result.dropped
-            << " answers dropped" << std::endl;
+            << chosen.workers << " workers in " << needed << " s; " << chosen.kills << " killed" << std::endl;
 
   if (chosen.verify) {
     start = std::chrono::steady_clock::now();
     counts alone;
     for (const auto& one : todo.batches)
-      for (const auto& file : one.files) count_file(file, alone);
-    if (alone != result.words) {
+      for (const auto& file : one) count_file(file, alone);
+    if (alone != words) {
       std::cerr << "wordcount: NOT verified: one process alone counts something else (or the files have changed meanwhile)\n";
       return 1;
     }

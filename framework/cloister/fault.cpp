@@ -23,6 +23,7 @@ constexpr auto table = std::to_array<operation_steps>({
     {"lease", 5},  {"lease_grow", 2}, {"ack", 2},       {"give_back", 3}, {"bury", 3},      {"take_dead", 1},     {"close", 3},
     {"repair", 8}, {"pipe_put", 5},   {"pipe_grow", 3}, {"pipe_get", 4},  {"pipe_trim", 3}, {"ask", 3},           {"handle", 3},
     {"lock", 2},   {"unlock", 2},     {"acquire", 2},   {"release", 2},   {"set", 2},       {"wait_notified", 3}, {"meet", 4},
+    {"task", 6},   {"flush", 2},      {"revive", 2},
 });
 
 std::mutex& lock() {

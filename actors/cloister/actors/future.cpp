@@ -16,7 +16,7 @@ result<void> wait_for_all(std::span<job* const> jobs, deadline until) {
     return done == jobs.size();
   };
   if (all_done()) return {};
-  return inbox::here().wait(*jobs[done], all_done, until);
+  return jobs[done]->home().wait(*jobs[done], all_done, until);
 }
 
 result<std::size_t> wait_for_one(std::span<job* const> jobs, deadline until) {
@@ -27,12 +27,12 @@ result<std::size_t> wait_for_one(std::span<job* const> jobs, deadline until) {
     return which < jobs.size();
   };
   if (one_done()) return which;
-  if (auto waited = inbox::here().wait(*jobs.front(), one_done, until); !waited) return waited.error();
+  if (auto waited = jobs.front()->home().wait(*jobs.front(), one_done, until); !waited) return waited.error();
   return which;
 }
 
 void call_when_done(const std::shared_ptr<job>& of, std::function<void()> call) {
-  auto& in = inbox::here();
+  auto& in = of->home();
   const auto pool = of->pool()->id();
   in.expect_call(pool);
   of->when_done([&in, pool, call = std::move(call)] { in.post(pool, call); });

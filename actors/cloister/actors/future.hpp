@@ -155,7 +155,7 @@ class [[nodiscard]] future {
   result<void> wait(deadline until) const {
     auto& j = get_job();
     if (j.done()) return {};
-    return detail::inbox::here().wait(
+    return j.home().wait(
         j, [&j] { return j.done(); }, until);
   }
 
@@ -181,7 +181,7 @@ class [[nodiscard]] future {
   /// killed and replaced. False if it was ready already.
   bool cancel() const {
     auto& j = get_job();
-    return !j.done() && detail::inbox::here().cancel(j);
+    return !j.done() && j.home().cancel(j);
   }
 
   /// Has `call(const result<T>&)` called once, on the thread of this process's callbacks, which runs one after the other. What it throws

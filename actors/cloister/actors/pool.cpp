@@ -3,6 +3,7 @@
 
 #include <cloister/actors/internal/pool_keeper.hpp>
 #include <cloister/actors/internal/pool_worker.hpp>
+#include <cloister/detail/stop.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -104,32 +105,47 @@ pool::~pool() { finish(); }
 
 void pool::finish() noexcept {
   if (!keeper_) return;
-  keeper_->terminate();
-  try {
-    join(deadline::never()).value();
-  } catch (const failure&) {}
+  if (keeper_->is_mine()) {
+    terminate();
+    detail::inbox::here().await_calls(link_->id());
+  }
   keeper_.reset();
 }
 
 internal::pool_keeper& pool::keeper() const {
   static_cast<void>(link());
+  if (!keeper_->is_mine())
+    throw failure(errc::invalid, "pool '" + name() + "': it belongs to another process, or to a node that has ended");
   return *keeper_;
 }
 
-void pool::close() const { keeper().close(); }
+void pool::close() const {
+  auto& k = keeper();
+  for (const auto& q : link().queues()) detail::queue_close(*q, false);
+  k.close();
+}
 
 void pool::terminate() const {
   keeper().terminate();
   keeper().join(deadline::never()).value();
+  detail::inbox::here().read_meanwhile(deadline::passed());
 }
 
 result<void> pool::join(deadline until) const {
   auto& k = keeper();
   if (!k.closing()) throw failure(errc::invalid, "pool '" + name() + "' join: it is not closed");
-  // What it has done is read here, so that callbacks are called, and nobody waits for room.
-  auto over = k.join(until);
-  if (!over) return over;
-  detail::inbox::here().await_calls(link().id());
+  // What comes meanwhile is read here, so that no worker waits for room.
+  auto& in = detail::inbox::here();
+  constexpr std::int64_t slice_ns = 20'000'000;
+  for (;;) {
+    const auto end = deadline::now() + slice_ns;
+    if (auto over = k.join(until.is_never() || until.at_ns() > end ? deadline::at(end) : until); over) break;
+    else if (until.has_passed()) return over;
+    in.read_meanwhile(deadline::passed());
+    if (const auto why = detail::stop_reason()) return {*why, "pool '" + name() + "' join: this process was asked to stop"};
+  }
+  in.read_meanwhile(deadline::passed());
+  in.await_calls(link().id());
   return {};
 }
 

@@ -34,7 +34,7 @@ constexpr std::size_t lane_bytes = std::size_t{1} << 30;
 // ---- job ------------------------------------------------------------------------------------------------------------
 
 job::job(std::shared_ptr<pool_link> pool, std::string what, std::uint64_t code, std::size_t items)
-    : pool_(std::move(pool)), what_(std::move(what)), code_(code), left_(items) {}
+    : pool_(std::move(pool)), home_(inbox::here()), what_(std::move(what)), code_(code), left_(items) {}
 
 void job::report_to(std::function<void(const progress&)> report, std::size_t total) {
   if (!report || total == 0) return;
@@ -48,9 +48,8 @@ void job::settled(std::size_t items) {
   if (items == 0) return;
   const auto left = left_.fetch_sub(items, std::memory_order_acq_rel) - items;
   if (reports_ && !reports_->posted.exchange(true)) {
-    auto& in = inbox::here();
-    in.expect_call(pool_->id());
-    in.post(pool_->id(), [self = shared_from_this()] {
+    home_.expect_call(pool_->id());
+    home_.post(pool_->id(), [self = shared_from_this()] {
       auto& r = *self->reports_;
       r.posted.store(false);
       r.call({r.total - self->left(), r.total, std::chrono::nanoseconds(deadline::now() - r.began)});
@@ -117,7 +116,13 @@ void inbox::fail(std::uint64_t ticket, const error& why) {
   changed_.notify_all();
 }
 
+bool inbox::is_mine() const noexcept {
+  const auto* now = membership::current();
+  return now != nullptr && now->serial() == member_;
+}
+
 bool inbox::cancel(job& what) {
+  if (!is_mine()) return false;
   std::vector<std::uint64_t> open;
   {
     const std::scoped_lock guard(mutex_);
@@ -143,7 +148,7 @@ result<void> inbox::wait(const job& what, const std::function<bool()>& ready, de
 }
 
 result<void> inbox::wait(const std::string& what, const std::function<bool()>& ready, deadline until) {
-  if (const auto* now = membership::current(); now == nullptr || now->serial() != member_)
+  if (!is_mine())
     return ready() ? result<void>()
                    : result<void>(errc::invalid, what + ": a future of another process, or of a node that has ended");
   std::unique_lock lock(mutex_);

@@ -46,6 +46,10 @@ class job : public std::enable_shared_from_this<job> {
   bool done() const noexcept { return left_.load(std::memory_order_acquire) == 0; }
   std::size_t left() const noexcept { return left_.load(std::memory_order_acquire); }
   const std::shared_ptr<pool_link>& pool() const noexcept { return pool_; }
+  /// That of the process which submitted it.
+  class inbox& home() const noexcept {
+    return home_;
+  }
   /// "pool 'x' map": for errors' texts.
   const std::string& what() const noexcept { return what_; }
   std::uint64_t code() const noexcept { return code_; }
@@ -66,6 +70,7 @@ class job : public std::enable_shared_from_this<job> {
  private:
   friend class inbox;
   const std::shared_ptr<pool_link> pool_;
+  class inbox& home_;
   const std::string what_;
   const std::uint64_t code_;
   std::atomic<std::size_t> left_;
@@ -126,6 +131,7 @@ class inbox {
   void read_answer(const struct letter_head& head, decoder& in, handle_source& handles);
   void pool_is_down(std::uint64_t pool, const exit_status& exit);
   static void read_item(job& owner, std::size_t item, bool value, decoder& in);
+  bool is_mine() const noexcept;
   void nudge();
   void run_calls();
 

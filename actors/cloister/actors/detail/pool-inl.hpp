@@ -125,7 +125,7 @@ class [[nodiscard]] task_stream {
   ~task_stream() {
     if (!job_ || job_->open() == 0) return;
     try {
-      detail::inbox::here().cancel(*job_);
+      job_->home().cancel(*job_);
     } catch (const failure&) {}  // the node has ended
   }
 
@@ -196,7 +196,7 @@ std::optional<result<typename task_stream<R>::value_type>> task_stream<R>::next(
       if (auto threw = std::exchange(pull_threw_, nullptr)) std::rethrow_exception(threw);
       return {};
     }
-    auto waited = detail::inbox::here().wait(
+    auto waited = job_->home().wait(
         *job_, [this] { return job_->has_next(); }, until);
     if (!waited && (waited == errc::timed_out || waited == errc::would_block))
       return result<value_type>(errc::timed_out, waited.error().text());
@@ -282,7 +282,7 @@ auto pool_handle::submit_map(const char* call, bool probe, bool reports, F f, co
     if (probe && options_.chunk == 0 && count > 8 * probes && !link().cost(code)) {
       while (base < probes) submit(1);
       const auto left = count - probes;
-      detail::inbox::here()
+      job->home()
           .wait(
               *job, [&] { return job->left() <= left || link().cost(code).has_value(); }, deadline::never())
           .value();
@@ -290,7 +290,7 @@ auto pool_handle::submit_map(const char* call, bool probe, bool reports, F f, co
     const auto chunk = chunk_for(code, count);
     while (base < count) submit(std::min(chunk, count - base));
   } catch (...) {
-    detail::inbox::here().cancel(*job);
+    job->home().cancel(*job);
     throw;
   }
   return job;
@@ -323,7 +323,7 @@ auto pool_handle::run_map(const char* call, F f, Items& items, const Fixed&... f
   const auto began = deadline::now();
   const auto& all = detail::walkable(items);
   auto job = submit_map<Star>(call, true, false, std::move(f), all, fixed...);
-  auto& in = detail::inbox::here();
+  auto& in = job->home();
   const auto total = options_.on_progress ? static_cast<std::size_t>(std::ranges::distance(all)) : 0;
   try {
     for (auto left = job->left(); options_.on_progress && left != 0;) {

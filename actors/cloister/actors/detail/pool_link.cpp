@@ -23,7 +23,7 @@ error pool_link::put_error(const job& of, const error& e) const {
 void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::uint32_t count, unsigned queue, task_head head,
                        const std::function<void(encoder&)>& write) {
   using namespace std::chrono_literals;
-  auto& in = inbox::here();
+  auto& in = of->home();
   auto& normal = *queues_[normal_queue];
   in.introduce(normal);
   head.lane = in.lane();

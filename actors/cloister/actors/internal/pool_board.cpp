@@ -58,7 +58,11 @@ bool pool_board::take_surplus() const noexcept {
 }
 
 namespace {
-std::uint64_t mark_of(std::uint64_t lane, std::uint64_t ticket) noexcept { return (lane * 0x9e3779b97f4a7c15u ^ ticket) | 1; }
+// Tickets count up, so those of a lane all differ in it.
+std::uint64_t mark_of(std::uint64_t lane, std::uint64_t ticket) noexcept {
+  const auto mark = lane * 0x9e3779b97f4a7c15u ^ ticket;
+  return mark != 0 ? mark : 1;
+}
 }  // namespace
 
 void pool_board::cancel(std::uint64_t lane, std::uint64_t ticket) noexcept {

@@ -42,6 +42,7 @@ pool_keeper::pool_keeper(const place& where, pool_options options)
       options_(std::move(options)),
       method_(options_.process.start.value_or(where.default_start_method())),
       depth_(pool_depth() + 1),
+      member_(membership::require().serial()),
       words_(where, {.name = name_ + " words"}),
       ends_(where, {.name = name_ + " ends"}),
       bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -58,8 +59,17 @@ pool_keeper::pool_keeper(const place& where, pool_options options)
 }
 
 pool_keeper::~pool_keeper() {
-  terminate();
-  if (thread_.joinable()) thread_.join();
+  if (is_mine() || over_) {
+    terminate();
+    if (thread_.joinable()) thread_.join();
+  } else {
+    thread_.detach();  // it is not here
+  }
+}
+
+bool pool_keeper::is_mine() const noexcept {
+  const auto* now = membership::current();
+  return now != nullptr && now->serial() == member_;
 }
 
 std::array<object_handle, pool_queues> pool_keeper::sinks() const {
@@ -111,6 +121,8 @@ std::vector<process_id> pool_keeper::workers() const {
 }
 
 std::uint32_t pool_keeper::number_of(const void* function) {
+  if (!is_mine())
+    throw failure(errc::invalid, "pool '" + name_ + "': this process is a copy of the one that made the pool: use a lambda");
   const std::scoped_lock guard(mutex_);
   return functions_.add(function);
 }

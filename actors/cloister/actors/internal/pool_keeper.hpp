@@ -48,6 +48,7 @@ class pool_keeper final : public detail::pool_owner {
   void terminate();
   result<void> join(deadline until);
   void resize(int workers);
+  bool is_mine() const noexcept;
   bool closing() const noexcept { return closing_.load(std::memory_order_relaxed); }
   std::vector<process_id> workers() const;
   unsigned size() const override { return wanted_.load(std::memory_order_relaxed); }
@@ -103,6 +104,7 @@ class pool_keeper final : public detail::pool_owner {
   const pool_options options_;
   const start_method method_;
   const std::uint32_t depth_;
+  const std::uint64_t member_;  // whose it is: a copy of this process has no thread, and may not write into shared memory
   std::array<detail::object_handle, detail::pool_queues> queues_;  // until the thread ends: sources
   const queue<detail::pool_word> words_;
   const queue<exit_notice> ends_;

@@ -306,16 +306,16 @@ class pool_worker final : result_sink, function_source {
 
   // REQUIRES: an exception is being handled.
   static error thrown(task_stage stage) {
+    const char* where = stage == task_stage::decoding ? "its arguments: " : "its result: ";
     try {
       throw;
     } catch (const failure& f) {
-      if (stage != task_stage::running) return f.error();
+      if (stage != task_stage::running) return {f.code(), where + f.error().text()};
     } catch (...) {}
     const auto words = words_of_current_exception();
     const auto text = words.type + ": " + words.text;
-    if (stage == task_stage::decoding) return {errc::undecodable, "its arguments: " + text};
-    if (stage == task_stage::answering) return {errc::invalid, "its result: " + text};
-    return {errc::threw, text, exit_status::threw(words.type, words.text)};
+    if (stage == task_stage::running) return {errc::threw, text, exit_status::threw(words.type, words.text)};
+    return {stage == task_stage::decoding ? errc::undecodable : errc::invalid, where + text};
   }
 
   const std::array<object_handle, pool_queues> queues_;
