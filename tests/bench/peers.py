@@ -6,6 +6,7 @@ Queue: multiprocessing.Queue bounded to the contest's depth, shared by all; mess
 Round trip: multiprocessing.Pipe. Start: Process, by each of the three start methods. Processes of the queue and round
 trip contests are forked. Nothing here is tuned; the documented defaults are used.
 """
+import concurrent.futures
 import gc
 import multiprocessing as mp
 import os
@@ -315,10 +316,75 @@ def wake_many(job):
     return {"median": quantile(samples, 0.5)}
 
 
+# Pools.
+
+def same(x):
+    return x
+
+
+class Executor:
+    """ProcessPoolExecutor with the calls that are compared."""
+
+    def __init__(self):
+        self.pool = concurrent.futures.ProcessPoolExecutor(2, mp.get_context("fork"))
+
+    def map(self, f, items):
+        return list(self.pool.map(f, items, chunksize=max(1, len(items) // 8)))
+
+    def apply(self, f, args):
+        return self.pool.submit(f, *args).result()
+
+
+def make_pool(name):
+    return Executor() if name == "ProcessPoolExecutor" else mp.get_context("fork").Pool(2)
+
+
+def pool_rate(job, what):
+    rates, until = [], time.monotonic_ns() + job["seconds"] * 1e9
+    while time.monotonic_ns() < until or len(rates) < 3:
+        begin = time.monotonic_ns()
+        what()
+        rates.append(job["count"] / ((time.monotonic_ns() - begin) / 1e9))
+    return {"rate": quantile(rates, 0.5)}
+
+
+def pool_map(name):
+    def contest(job):
+        pool = make_pool(name)
+        numbers = list(range(job["count"]))
+        return pool_rate(job, lambda: pool.map(same, numbers))
+    return contest
+
+
+def pool_imap(job):
+    pool = make_pool("Pool")
+    job["count"] = min(job["count"], 20000)  # it takes long enough
+    return pool_rate(job, lambda: sum(pool.imap_unordered(same, range(job["count"]))))
+
+
+def pool_apply(name, argument):
+    def contest(job):
+        pool = make_pool(name)
+        value = argument(job)
+        pool.apply(same, (value,))
+        samples, until = [], time.monotonic_ns() + job["seconds"] * 1e9
+        while time.monotonic_ns() < until or len(samples) < 5:
+            begin = time.monotonic_ns()
+            pool.apply(same, (value,))
+            samples.append((time.monotonic_ns() - begin) / 1e3)
+        return {"median": quantile(samples, 0.5), "p99": quantile(samples, 0.99)}
+    return contest
+
+
 TABLE = {("queue", "Queue"): queue_contest, ("round-trip", "Pipe"): round_trip, ("memory", "Queue"): memory}
 TABLE.update({("lock", "Lock"): free("Lock", "acquire", "release"), ("lock", "Semaphore"): free("Semaphore", "acquire", "release"),
               ("lock", "Event"): free("Event", "set", "clear"), ("hand-over", "Semaphore"): hand_over,
               ("wake-many", "Event"): wake_many})
+for each in ("Pool", "ProcessPoolExecutor"):
+    TABLE[("pool-map", each)] = pool_map(each)
+    TABLE[("pool-apply", each)] = pool_apply(each, lambda job: 1)
+TABLE[("pool-large", "Pool")] = pool_apply("Pool", lambda job: bytes(job["bytes"]))
+TABLE[("pool-imap", "Pool")] = pool_imap
 for each in ("Lock", "Semaphore"):
     TABLE[("contended", each)] = contended(each)
 for each in ("fork", "forkserver", "spawn"):

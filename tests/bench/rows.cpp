@@ -174,6 +174,49 @@ std::vector<row> all_rows(const options& o) {
                   {o.quick ? "count=500" : "count=10000"},
                   {{ours, "cloister", "mutex", "cloister mutex"}},
                   {{"all", "MiB", false, {value(100)}}}});
+  const std::string count = o.quick ? "count=10000" : "count=1000000";
+  rows.push_back({"pool-map",
+                  "pool-map",
+                  {count, seconds},
+                  {{ours, "cloister", "pool", "cloister pool"},
+                   {peer, "python", "Pool", "Python Pool"},
+                   {peer, "python", "ProcessPoolExecutor", "Python ProcessPoolExecutor"},
+                   {limit, "cloister", "threads", "threads"}},
+                  {{"rate", "/s", true, {times_best_peer(3)}}}});
+  rows.push_back({"pool-imap",
+                  "pool-imap",
+                  {count, seconds},
+                  {{ours, "cloister", "pool", "cloister pool"}, {peer, "python", "Pool", "Python Pool"}},
+                  {{"rate", "/s", true, {times_best_peer(30), value(500'000)}}}});
+  rows.push_back({"pool-apply",
+                  "pool-apply",
+                  {seconds},
+                  {{ours, "cloister", "pool", "cloister pool"},
+                   {peer, "python", "Pool", "Python Pool"},
+                   {peer, "python", "ProcessPoolExecutor", "Python ProcessPoolExecutor"}},
+                  {{"median", "us", false, {value(30)}}, {"p99", "us", false}}});
+  rows.push_back({"pool-large",
+                  "pool-large",
+                  {"bytes=1048576", seconds},
+                  {{ours, "cloister", "pool", "cloister pool"},
+                   {peer, "python", "Pool", "Python Pool"},
+                   {limit, "cloister", "queues", "two queues"}},
+                  {{"median", "us", false, {times_limit(1.5, "two queues")}}}});
+  rows.push_back({"pool-speed-up",
+                  "pool-speed-up",
+                  {},
+                  {{ours, "cloister", "pool", "cloister pool"}, {limit, "cloister", "threads", "threads"}},
+                  {{"times", "x", true, {value(1.9)}}}});
+  rows.push_back({"pool-start",
+                  "pool-start",
+                  {"count=64"},
+                  {{ours, "cloister", "pool", "cloister pool"}},
+                  {{"start", "ms", false, {value(50)}}, {"all", "MiB", false, {value(64)}}}});
+  rows.push_back({"pool-backlog",
+                  "pool-backlog",
+                  {count},
+                  {{ours, "cloister", "pool", "cloister pool"}},
+                  {{"all", "MiB", false, {value(500)}}}});
   for (auto& r : rows) {
     if (o.unpinned) std::erase(r.arguments, "processors=two");
     if (o.quick)

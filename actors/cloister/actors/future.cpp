@@ -40,14 +40,27 @@ void call_when_done(const std::shared_ptr<job>& of, std::function<void()> call) 
 
 }  // namespace detail
 
+void as_completed::add(detail::job& of) {
+  if (first_ == nullptr) first_ = &of;
+  const auto index = left_++;
+  of.when_done([to = completed_, index] {
+    const std::scoped_lock guard(to->mutex);
+    to->indices.push_back(index);
+  });
+}
+
 std::size_t as_completed::next() {
-  const auto which = detail::wait_for_one(open_, until_).value();
-  const auto index = indices_[which];
-  open_[which] = open_.back();
-  indices_[which] = indices_.back();
-  open_.pop_back();
-  indices_.pop_back();
-  return index;
+  std::optional<std::size_t> index;
+  const auto one = [&] {
+    const std::scoped_lock guard(completed_->mutex);
+    if (completed_->indices.empty()) return false;
+    index = completed_->indices.front();
+    completed_->indices.pop_front();
+    return true;
+  };
+  if (!one()) first_->home().wait(*first_, one, until_).value();
+  --left_;
+  return *index;
 }
 
 }  // namespace cloister

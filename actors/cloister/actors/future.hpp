@@ -20,8 +20,10 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <ranges>
 #include <span>
@@ -51,6 +53,10 @@ template <class T>
 class apply_job final : public value_job<T> {
  public:
   using value_job<T>::value_job;
+  bool reads_once() const noexcept override {
+    if constexpr (std::is_void_v<T>) return true;
+    else return read_once<T>;
+  }
   void read(std::size_t, decoder& in) override {
     if constexpr (std::is_void_v<T>) outcome_.emplace();
     else outcome_.emplace(in.value<T>());
@@ -75,24 +81,24 @@ class map_job final
 
  public:
   using whole = std::conditional_t<std::is_void_v<R>, void, std::vector<element>>;
-  map_job(std::shared_ptr<pool_link> pool, std::string what, std::uint64_t code, std::size_t items)
-      : value_job<whole>(std::move(pool), std::move(what), code, items) {
+  map_job(job_origin from, std::size_t items) : value_job<whole>(std::move(from), items) {
     if constexpr (!std::is_void_v<R>) values_.resize(items);
     if (items == 0) finish();
   }
+  bool reads_once() const noexcept override { return read_once<element>; }
   void read(std::size_t item, decoder& in) override {
     if constexpr (!std::is_void_v<R>) values_[item] = in.value<R>();
     in.finish();
   }
   void fail(std::size_t item, const error& why) override {
-    const std::scoped_lock guard(this->mutex_);
+    const std::scoped_lock guard(this->mutex());
     if (first_failed_ && *first_failed_ < item) return;
     first_failed_ = item;
     why_ = std::make_unique<error>(why);
   }
   const result<whole>& outcome() const override { return const_cast<map_job*>(this)->outcome(); }
   result<whole>& outcome() override {
-    const std::scoped_lock guard(this->mutex_);
+    const std::scoped_lock guard(this->mutex());
     if (!outcome_) finish();
     return *outcome_;
   }
@@ -114,7 +120,7 @@ class map_job final
     }
   }
   std::vector<stored> values_;
-  std::optional<std::size_t> first_failed_;  // guarded by mutex_
+  std::optional<std::size_t> first_failed_;  // guarded by mutex()
   std::unique_ptr<error> why_;
   std::optional<result<whole>> outcome_;
 };
@@ -177,8 +183,8 @@ class [[nodiscard]] future {
     return std::move(typed().outcome());
   }
 
-  /// Nobody wants it: it is ready at once, with `errc::cancelled`. A task that has not begun never runs; the worker of one that runs is
-  /// killed and replaced. False if it was ready already.
+  /// Nobody wants it: it is ready at once, with `errc::cancelled`. A task that has not begun never runs (from a handle that
+  /// has travelled: once the pool has heard of it); the worker of one that runs is killed and replaced. False if it was ready already.
   bool cancel() const {
     auto& j = get_job();
     return !j.done() && j.home().cancel(j);
@@ -257,14 +263,12 @@ std::size_t when_any(const Futures& futures) {
   return when_any(futures, deadline::never()).value();
 }
 
-/// `for (std::size_t i : as_completed(futures)) use(futures[i].get());`: the index of each, as they become ready. The futures must live, and
-/// stay where they are.
+/// `for (std::size_t i : as_completed(futures)) use(futures[i].get());`: the index of each, in the order in which they become ready.
 class as_completed {
  public:
   template <std::ranges::forward_range Futures>
-  explicit as_completed(const Futures& futures, deadline until = deadline::never())
-      : open_(detail::jobs_of(futures)), until_(until) {
-    for (std::size_t i = 0; i < open_.size(); ++i) indices_.push_back(i);
+  explicit as_completed(const Futures& futures, deadline until = deadline::never()) : until_(until) {
+    for (const auto& f : futures) add(detail::future_access::of(f));
   }
   class iterator {
    public:
@@ -274,7 +278,7 @@ class as_completed {
     std::size_t operator*() const noexcept { return current_; }
     /// Throws `failure{timed_out}` when the deadline passes before the next one.
     iterator& operator++() {
-      end_ = of_->open_.empty();
+      end_ = of_->left_ == 0;
       if (!end_) current_ = of_->next();
       return *this;
     }
@@ -290,9 +294,15 @@ class as_completed {
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
+  struct completed {
+    std::mutex mutex;
+    std::deque<std::size_t> indices;  // guarded by mutex
+  };
+  void add(detail::job& of);
   std::size_t next();
-  std::vector<detail::job*> open_;
-  std::vector<std::size_t> indices_;
+  std::shared_ptr<completed> completed_ = std::make_shared<completed>();
+  detail::job* first_ = nullptr;
+  std::size_t left_ = 0;
   deadline until_;
 };
 

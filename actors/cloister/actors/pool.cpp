@@ -17,25 +17,24 @@ detail::pool_link& pool_handle::link() const {
   return *link_;
 }
 
-std::string pool_handle::describe(const char* call) const {
-  auto text = "pool '" + link().name() + "' " + call;
-  if (!options_.name.empty()) text += " '" + options_.name + "'";
-  return text;
+detail::job_origin pool_handle::origin(const char* call, std::uint64_t code) const {
+  static_cast<void>(link());
+  return {link_, call, options_, code};
 }
 
 void pool_handle::refuse_in_own_worker(const char* call) const {
   if (detail::inbox::working_for() == link().id())
-    throw failure(
-        errc::deadlock,
-        describe(call) + ": a task of a pool waits for another task of the same pool, which may be waiting for its worker");
+    throw failure(errc::deadlock,
+                  "pool '" + name() + "' " + call +
+                      ": a task of a pool waits for another task of the same pool, which may be waiting for its worker");
 }
 
 detail::task_head pool_handle::head(std::uint64_t code) const {
   detail::task_head h;
   h.code = code;
-  h.run_ns = std::max<std::int64_t>(options_.deadline.count(), 0);
-  h.most_tries = static_cast<std::uint16_t>(std::clamp(options_.tries, 1U, 65535U));
-  h.backoff_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_.backoff.count(), 0, 3'600'000));
+  h.run_ns = std::max<std::int64_t>(options_->deadline.count(), 0);
+  h.most_tries = static_cast<std::uint16_t>(std::clamp(options_->tries, 1U, 65535U));
+  h.backoff_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_->backoff.count(), 0, 3'600'000));
   return h;
 }
 
@@ -43,7 +42,7 @@ detail::task_head pool_handle::head(std::uint64_t code) const {
 std::size_t pool_handle::chunk_for(std::uint64_t code, std::size_t items) const {
   constexpr double worth_ns = 1e6;
   constexpr std::size_t most = std::size_t{1} << 20;
-  if (options_.chunk != 0) return std::min(options_.chunk, most);
+  if (options_->chunk != 0) return std::min(options_->chunk, most);
   const std::size_t shares = 4 * std::size_t{link().workers()};
   const auto even = std::clamp<std::size_t>((items + shares - 1) / shares, 1, most);
   const auto cost = link().cost(code);
@@ -63,7 +62,8 @@ pool_handle codec<pool_handle>::get(decoder& in) {
   for (auto& q : queues) q = detail::queue_from_message(in, detail::sink_role, detail::tasks_fingerprint);
   auto words = in.value<sink<detail::pool_word>>();
   const auto workers = std::clamp<std::uint32_t>(in.value<std::uint32_t>(), 1, internal::pool_board::most_workers);
-  return {std::make_shared<detail::pool_link>(std::move(queues), std::move(words), workers, nullptr), {}};
+  return {std::make_shared<detail::pool_link>(std::move(queues), std::move(words), workers, nullptr),
+          std::make_shared<const task_options>()};
 }
 
 // ---- the pool -----------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ pool::pool(const place& where, pool_options options) {
   if (internal::pool_depth() >= most_nested_pools)
     throw failure(errc::invalid,
                   "pool '" + name + "': pools in workers of pools go " + std::to_string(most_nested_pools) + " deep");
-  auto tasks = options.tasks;
+  auto tasks = std::make_shared<const task_options>(options.tasks);
   keeper_ = std::make_shared<internal::pool_keeper>(where, std::move(options));
   link_ = std::make_shared<detail::pool_link>(keeper_->sinks(), keeper_->words(), 0, keeper_);
   options_ = std::move(tasks);

@@ -44,6 +44,19 @@ namespace cloister {
 namespace internal {
 class pool_keeper;
 }
+namespace detail {
+/// A range as a stream keeps it: an lvalue by reference, anything else itself. (Clang 14 does not compile std::views::all.)
+template <class Items>
+class kept_items {
+ public:
+  explicit kept_items(Items&& items) : items_(std::forward<Items>(items)) {}
+  auto begin() { return std::ranges::begin(items_); }
+  auto end() { return std::ranges::end(items_); }
+
+ private:
+  Items items_;  // T& or T
+};
+}  // namespace detail
 
 /// How deep pools may be made in workers of pools.
 inline constexpr unsigned most_nested_pools = 8;
@@ -109,17 +122,18 @@ class pool_handle {
   const std::string& name() const { return link().name(); }
 
   /// The same pool; what is called there has these options.
-  pool_handle with(task_options options) const {
-    auto other = *this;
-    other.options_ = std::move(options);
-    return other;
-  }
+  pool_handle with(task_options options) const { return {link_, std::make_shared<const task_options>(std::move(options))}; }
 
   /// Calls f(args...) in a worker, and waits. Throws its failure.
   template <class F, class... Args>
   auto apply(F f, const Args&... args) const {
     refuse_in_own_worker("apply");
-    return apply_async(std::move(f), args...).get();
+    auto it = apply_async(std::move(f), args...);
+    if (auto waited = it.wait(deadline::never()); !waited) {
+      it.cancel();
+      throw failure(waited.error());
+    }
+    return std::move(it).get();
   }
   template <class F, class... Args>
   auto apply_async(F f, const Args&... args) const;
@@ -146,28 +160,28 @@ class pool_handle {
 
   /// Calls f(item, fixed...) for each item, pulled as the results are taken: an input range of values, in order, or as they come. An lvalue
   /// range must live as long. What pulling throws comes after the results of what was pulled before.
-  template <class F, std::ranges::viewable_range Items, class... Fixed>
+  template <class F, std::ranges::input_range Items, class... Fixed>
   auto imap(F f, Items&& items, const Fixed&... fixed) const {
-    return stream(true, "imap", std::move(f), std::views::all(std::forward<Items>(items)), fixed...);
+    return stream(true, "imap", std::move(f), detail::kept_items<Items>(std::forward<Items>(items)), fixed...);
   }
-  template <class F, std::ranges::viewable_range Items, class... Fixed>
+  template <class F, std::ranges::input_range Items, class... Fixed>
   auto imap_unordered(F f, Items&& items, const Fixed&... fixed) const {
-    return stream(false, "imap_unordered", std::move(f), std::views::all(std::forward<Items>(items)), fixed...);
+    return stream(false, "imap_unordered", std::move(f), detail::kept_items<Items>(std::forward<Items>(items)), fixed...);
   }
 
  protected:
-  pool_handle(std::shared_ptr<detail::pool_link> link, task_options options)
+  pool_handle(std::shared_ptr<detail::pool_link> link, std::shared_ptr<const task_options> options)
       : link_(std::move(link)), options_(std::move(options)) {}
   detail::pool_link& link() const;
   std::shared_ptr<detail::pool_link> link_;
-  task_options options_;
+  std::shared_ptr<const task_options> options_ = std::make_shared<const task_options>();
 
  private:
   friend struct codec<pool_handle>;
   void refuse_in_own_worker(const char* call) const;
-  std::string describe(const char* call) const;
+  detail::job_origin origin(const char* call, std::uint64_t code) const;
   detail::task_head head(std::uint64_t code) const;
-  unsigned queue() const noexcept { return static_cast<unsigned>(options_.priority); }
+  unsigned queue() const noexcept { return static_cast<unsigned>(options_->priority); }
   std::size_t chunk_for(std::uint64_t code, std::size_t items) const;
   template <class Shape, class F, class... Fixed>
   std::function<void(encoder&)> writer_of_function(const F& f, const Fixed&... fixed) const;

@@ -3,6 +3,7 @@
 
 #include <cloister/actors/detail/pool_link.hpp>
 #include <cloister/actors/detail/pool_wire.hpp>
+#include <cloister/actors/pool.hpp>
 #include <cloister/detail/exception_words.hpp>
 #include <cloister/detail/letter.hpp>
 #include <cloister/detail/mailbox.hpp>
@@ -14,6 +15,8 @@
 #include <cloister/monitor.hpp>
 #include <cloister/queue.hpp>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <thread>
 
@@ -27,47 +30,65 @@ thread_local bool calling_here = false;  // this is the thread of the callbacks
 std::atomic<inbox*> newest{nullptr};
 
 constexpr std::size_t letters_at_once = 64;
+constexpr std::size_t usual_answer = 112;  // longer ones go into memory of their own
 constexpr std::size_t lane_bytes = std::size_t{1} << 30;
 
 }  // namespace
 
 // ---- job ------------------------------------------------------------------------------------------------------------
 
-job::job(std::shared_ptr<pool_link> pool, std::string what, std::uint64_t code, std::size_t items)
-    : pool_(std::move(pool)), home_(inbox::here()), what_(std::move(what)), code_(code), left_(items) {}
+job::job(job_origin from, std::size_t items) : from_(std::move(from)), home_(inbox::here()), left_(items) {}
+job::~job() = default;
+
+std::string job::what() const {
+  auto text = "pool '" + from_.pool->name() + "' " + from_.call;
+  if (from_.options && !from_.options->name.empty()) text += " '" + from_.options->name + "'";
+  return text;
+}
+
+std::mutex& job::mutex() const noexcept {
+  static std::array<std::mutex, 61> some;
+  return some[reinterpret_cast<std::uintptr_t>(this) / 64 % some.size()];
+}
 
 void job::report_to(std::function<void(const progress&)> report, std::size_t total) {
   if (!report || total == 0) return;
-  reports_ = std::make_shared<reports>();
-  reports_->call = std::move(report);
-  reports_->total = total;
-  reports_->began = deadline::now();
+  followers_ = std::make_unique<followers>();
+  followers_->report = std::move(report);
+  followers_->total = total;
+  followers_->began = deadline::now();
 }
 
-void job::settled(std::size_t items) {
+void job::settled(const std::shared_ptr<job>& self, std::size_t items) {
   if (items == 0) return;
-  const auto left = left_.fetch_sub(items, std::memory_order_acq_rel) - items;
-  if (reports_ && !reports_->posted.exchange(true)) {
-    home_.expect_call(pool_->id());
-    home_.post(pool_->id(), [self = shared_from_this()] {
-      auto& r = *self->reports_;
-      r.posted.store(false);
-      r.call({r.total - self->left(), r.total, std::chrono::nanoseconds(deadline::now() - r.began)});
+  auto& j = *self;
+  // Before the last is counted: a callback that is to come is known by then.
+  const bool reports = j.followers_ && j.followers_->report && !j.followers_->posted.exchange(true);
+  if (reports) j.home().expect_call(j.pool()->id());
+  const auto left = j.left_.fetch_sub(items, std::memory_order_acq_rel) - items;
+  if (reports) {
+    j.home().post(j.pool()->id(), [self] {
+      auto& f = *self->followers_;
+      f.posted.store(false);
+      f.report({f.total - self->left(), f.total, std::chrono::nanoseconds(deadline::now() - f.began)});
     });
   }
   if (left != 0) return;
   std::vector<std::function<void()>> calls;
   {
-    const std::scoped_lock guard(mutex_);
-    calls.swap(when_done_);
+    const std::scoped_lock guard(j.mutex());
+    if (j.followers_) calls.swap(j.followers_->when_done);
   }
   for (const auto& call : calls) call();
 }
 
 void job::when_done(std::function<void()> what) {
   {
-    const std::scoped_lock guard(mutex_);
-    if (!done()) return when_done_.push_back(std::move(what));
+    const std::scoped_lock guard(mutex());
+    if (!done()) {
+      if (!followers_) followers_ = std::make_unique<followers>();
+      return followers_->when_done.push_back(std::move(what));
+    }
   }
   what();
 }
@@ -80,7 +101,8 @@ inbox& inbox::here() {
   const auto member = membership::require().serial();
   auto* known = newest.load(std::memory_order_acquire);
   if (known != nullptr && known->member_ == member) return *known;
-  const auto made = make_queue({.name = "results", .max_bytes = lane_bytes}, lane_fingerprint, 0, internal::close_with_source);
+  const auto made =
+      make_queue({.name = "results", .max_bytes = lane_bytes}, lane_fingerprint, usual_answer, internal::close_with_source);
   auto fresh = std::unique_ptr<inbox>(new inbox(object_handle(made.object(), source_role), member, known));
   if (newest.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
   return here();  // another thread was faster
@@ -98,7 +120,8 @@ std::uint64_t inbox::expect(const std::shared_ptr<job>& owner, std::size_t base,
   const std::scoped_lock guard(mutex_);
   const auto ticket = ++last_ticket_;
   parts_.emplace(ticket, part{owner, base, 0, count, owner->pool()->id()});
-  owner->tickets_.push_back(ticket);
+  if (owner->first_ticket_ == 0) owner->first_ticket_ = ticket;
+  owner->last_ticket_ = ticket;
   return ticket;
 }
 
@@ -111,7 +134,7 @@ void inbox::fail(std::uint64_t ticket, const error& why) {
     p = std::move(found.mapped());
   }
   for (auto i = p.next; i < p.count; ++i) p.owner->fail(p.base + i, why);
-  p.owner->settled(p.count - p.next);
+  job::settled(p.owner, p.count - p.next);
   const std::scoped_lock guard(mutex_);
   changed_.notify_all();
 }
@@ -126,8 +149,11 @@ bool inbox::cancel(job& what) {
   std::vector<std::uint64_t> open;
   {
     const std::scoped_lock guard(mutex_);
-    for (const auto ticket : what.tickets_)
-      if (parts_.contains(ticket)) open.push_back(ticket);
+    if (what.first_ticket_ == 0) return false;
+    for (auto ticket = what.first_ticket_; ticket <= what.last_ticket_; ++ticket) {
+      const auto p = parts_.find(ticket);
+      if (p != parts_.end() && p->second.owner.get() == &what) open.push_back(ticket);
+    }
   }
   if (open.empty()) return false;
   const error why(errc::cancelled, what.what() + ": cancelled");
@@ -202,12 +228,16 @@ result<void> inbox::read_some(deadline until) {
 
 void inbox::read_letter(const taken& message) {
   try {
-    incoming handles(*lane_);
-    const auto bytes = own_copy(message);
-    decoder in(bytes, &handles);
-    const auto head = read_head(in);
-    if (head.kind == letter_kind::reply) read_answer(head, in, handles);
-    else if (head.kind == letter_kind::down) pool_is_down(head.key, in.value<exit_status>());
+    std::array<std::byte, sizeof(letter_head)> beginning{};
+    const auto have = std::span(beginning).first(std::min(beginning.size(), message.size()));
+    message.copy_to(have);
+    decoder begins(have);
+    const auto head = read_head(begins);
+    if (head.kind == letter_kind::reply) return read_answer(head, message);
+    if (head.kind != letter_kind::down) return;
+    decoder in(own_copy(message));
+    static_cast<void>(read_head(in));
+    pool_is_down(head.key, in.value<exit_status>());
   } catch (const failure& f) {
     log(log_level::warning, std::string("a letter about tasks cannot be read: ") + f.what());
   } catch (const std::bad_alloc&) { log(log_level::error, "a letter about tasks cannot be read: no memory"); }
@@ -225,7 +255,7 @@ void inbox::read_item(job& owner, std::size_t item, bool value, decoder& in) {
 }
 
 // Items come in order; those that came before are in it again if a worker died between sending them and saying so.
-void inbox::read_answer(const letter_head& head, decoder& in, handle_source& handles) {
+void inbox::read_answer(const letter_head& head, const taken& message) {
   const auto first = static_cast<std::uint32_t>(head.key >> 32), count = static_cast<std::uint32_t>(head.key);
   std::shared_ptr<job> owner;
   std::size_t base = 0;
@@ -242,8 +272,13 @@ void inbox::read_answer(const letter_head& head, decoder& in, handle_source& han
     p->second.next = to;
     if (to == p->second.count) parts_.erase(p);
   }
+  // Where it lies, if it lies together and each byte is read once; else from a copy, as who sent it may still write there.
+  const auto in_place = owner->reads_once() ? message.view() : std::span<const std::byte>();
+  incoming handles(*lane_);
   std::uint32_t read = from;
   try {
+    decoder in(in_place.empty() ? own_copy(message) : in_place, &handles);
+    static_cast<void>(read_head(in));
     if (head.reply_to == answer_alone) {
       read_item(*owner, base + from, *in.take(1, "answer") != std::byte{0}, in);
       ++read;
@@ -261,7 +296,7 @@ void inbox::read_answer(const letter_head& head, decoder& in, handle_source& han
     for (; read < to; ++read) owner->fail(base + read, f.error());
   }
   owner->pool()->learn(*owner, to - from, head.until);
-  owner->settled(to - from);
+  job::settled(owner, to - from);
 }
 
 void inbox::pool_is_down(std::uint64_t pool, const exit_status& exit) {

@@ -30,59 +30,72 @@
 #include <unordered_set>
 #include <vector>
 
+namespace cloister {
+struct task_options;
+}
+
 namespace cloister::detail {
 
 class pool_link;
+class inbox;
 
-class job : public std::enable_shared_from_this<job> {
+/// What a job is of.
+struct job_origin {
+  std::shared_ptr<pool_link> pool;
+  const char* call = nullptr;                     // "map"
+  std::shared_ptr<const task_options> options{};  // may be none
+  std::uint64_t code = 0;
+};
+
+/// Small, as there may be a million of them.
+class job {
  public:
   /// `items`: how many results it waits for.
-  job(std::shared_ptr<pool_link> pool, std::string what, std::uint64_t code, std::size_t items);
-  virtual ~job() = default;
+  job(job_origin from, std::size_t items);
+  virtual ~job();
   job(const job&) = delete;
   job& operator=(const job&) = delete;
 
   /// All results are in, and nothing changes any more.
   bool done() const noexcept { return left_.load(std::memory_order_acquire) == 0; }
   std::size_t left() const noexcept { return left_.load(std::memory_order_acquire); }
-  const std::shared_ptr<pool_link>& pool() const noexcept { return pool_; }
+  const std::shared_ptr<pool_link>& pool() const noexcept { return from_.pool; }
   /// That of the process which submitted it.
-  class inbox& home() const noexcept {
-    return home_;
-  }
+  inbox& home() const noexcept { return home_; }
   /// "pool 'x' map": for errors' texts.
-  const std::string& what() const noexcept { return what_; }
-  std::uint64_t code() const noexcept { return code_; }
+  std::string what() const;
+  std::uint64_t code() const noexcept { return from_.code; }
 
+  /// That `read` may be given bytes in shared memory.
+  virtual bool reads_once() const noexcept = 0;
   /// One result; each item once. `in`: its value. Throws `failure` if it cannot be decoded: then `fail` comes.
   virtual void read(std::size_t item, decoder& in) = 0;
   virtual void fail(std::size_t item, const error& why) = 0;
-  /// So many more are in.
-  void settled(std::size_t items);
-  /// From now on `report` is called on the thread of the callbacks when more are in.
+  /// So many more of `self` are in.
+  static void settled(const std::shared_ptr<job>& self, std::size_t items);
+  /// From now on `report` is called on the thread of the callbacks when more are in. Before anything is submitted.
   void report_to(std::function<void(const progress&)> report, std::size_t total);
   /// `what` is called once it is done, at once if it is, by whichever thread: short, throws nothing, calls nobody.
   void when_done(std::function<void()> what);
 
  protected:
-  std::mutex mutex_;  // of derived classes' results, too
+  /// Of this job's results, and of some others'.
+  std::mutex& mutex() const noexcept;
 
  private:
   friend class inbox;
-  const std::shared_ptr<pool_link> pool_;
-  class inbox& home_;
-  const std::string what_;
-  const std::uint64_t code_;
-  std::atomic<std::size_t> left_;
-  std::vector<std::function<void()>> when_done_;  // guarded by mutex_
-  struct reports {
-    std::function<void(const progress&)> call;
+  struct followers {
+    std::vector<std::function<void()>> when_done;  // guarded by mutex()
+    std::function<void(const progress&)> report;
     std::size_t total = 0;
     std::int64_t began = 0;
     std::atomic<bool> posted{false};
   };
-  std::shared_ptr<reports> reports_;    // set before anything comes
-  std::vector<std::uint64_t> tickets_;  // guarded by the inbox's mutex
+  const job_origin from_;
+  inbox& home_;
+  std::atomic<std::size_t> left_;
+  std::unique_ptr<followers> followers_;              // made under mutex()
+  std::uint64_t first_ticket_ = 0, last_ticket_ = 0;  // guarded by the inbox's mutex: its tickets are among these
 };
 
 class inbox {
@@ -128,7 +141,7 @@ class inbox {
   };
   result<void> read_some(deadline until);
   void read_letter(const taken& message);
-  void read_answer(const struct letter_head& head, decoder& in, handle_source& handles);
+  void read_answer(const struct letter_head& head, const taken& message);
   void pool_is_down(std::uint64_t pool, const exit_status& exit);
   static void read_item(job& owner, std::size_t item, bool value, decoder& in);
   bool is_mine() const noexcept;

@@ -56,8 +56,8 @@ class stream_job final : public job {
   using value_type = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
  public:
-  stream_job(std::shared_ptr<pool_link> pool, std::string what, std::uint64_t code, bool ordered)
-      : job(std::move(pool), std::move(what), code, std::numeric_limits<std::size_t>::max()), ordered_(ordered) {}
+  stream_job(job_origin from, bool ordered) : job(std::move(from), std::numeric_limits<std::size_t>::max()), ordered_(ordered) {}
+  bool reads_once() const noexcept override { return read_once<value_type>; }
 
   void read(std::size_t item, decoder& in) override {
     if constexpr (std::is_void_v<R>) {
@@ -73,21 +73,21 @@ class stream_job final : public job {
 
   /// Room for one more.
   void expect(std::size_t items) {
-    const std::scoped_lock guard(mutex_);
+    const std::scoped_lock guard(mutex());
     if (ordered_) results_.resize(results_.size() + items);
     open_ += items;
   }
   /// Items whose results were not taken yet.
   std::size_t open() {
-    const std::scoped_lock guard(mutex_);
+    const std::scoped_lock guard(mutex());
     return open_;
   }
   bool has_next() {
-    const std::scoped_lock guard(mutex_);
+    const std::scoped_lock guard(mutex());
     return !results_.empty() && results_.front().has_value();
   }
   std::optional<result<value_type>> take() {
-    const std::scoped_lock guard(mutex_);
+    const std::scoped_lock guard(mutex());
     if (results_.empty() || !results_.front()) return {};
     auto first = std::move(results_.front());
     results_.pop_front();
@@ -99,7 +99,7 @@ class stream_job final : public job {
 
  private:
   void store(std::size_t item, result<value_type> r) {
-    const std::scoped_lock guard(mutex_);
+    const std::scoped_lock guard(mutex());
     if (!ordered_) results_.emplace_back(std::move(r));
     else if (item >= taken_ && item - taken_ < results_.size()) results_[item - taken_].emplace(std::move(r));
   }
@@ -233,8 +233,9 @@ std::function<void(encoder&)> pool_handle::writer_of_function(const F& f, const 
   std::uint32_t number = 0;
   if constexpr (detail::plain_function<F>) number = link().number_of(reinterpret_cast<const void*>(f));
   // Valid while the call that made it runs, or its stream lives: see there.
-  return [this_name = options_.name, number, f, fixed...](encoder& out) {
-    out.value(this_name);
+  return [options = options_, number, f, fixed...](encoder& out) {
+    static_cast<void>(number), static_cast<void>(f);  // not used for every kind of function
+    out.value(options->name);
     if constexpr (detail::plain_function<F>) out.value(number);
     else if constexpr (!std::is_empty_v<F>) out.value(f);
     const encoder::copying all(out);
@@ -248,7 +249,7 @@ auto pool_handle::apply_async(F f, const Args&... args) const {
   using value = typename shape::value_type;
   const auto write_function = writer_of_function<shape>(f);
   const auto code = shape::body::entry.number();
-  auto job = std::make_shared<detail::apply_job<value>>(link_, describe("apply"), code, std::size_t{1});
+  auto job = std::make_shared<detail::apply_job<value>>(origin("apply", code), std::size_t{1});
   link().submit(job, 0, 1, queue(), head(code), [&](encoder& out) {
     write_function(out);
     detail::put_all_as(out, typename shape::item{}, args...);
@@ -264,8 +265,8 @@ auto pool_handle::submit_map(const char* call, bool probe, bool reports, F f, co
   const auto write_function = writer_of_function<shape>(f, fixed...);
   const auto code = shape::body::entry.number();
   const auto count = static_cast<std::size_t>(std::ranges::distance(items));
-  auto job = std::make_shared<detail::map_job<value>>(link_, describe(call), code, count);
-  if (reports) job->report_to(options_.on_progress, count);
+  auto job = std::make_shared<detail::map_job<value>>(origin(call, code), count);
+  if (reports) job->report_to(options_->on_progress, count);
   auto at = std::ranges::begin(items);
   std::size_t base = 0;
   const auto submit = [&](std::size_t n) {
@@ -279,7 +280,7 @@ auto pool_handle::submit_map(const char* call, bool probe, bool reports, F f, co
   try {
     // What it costs is not known: a few tell.
     const std::size_t probes = link().workers();
-    if (probe && options_.chunk == 0 && count > 8 * probes && !link().cost(code)) {
+    if (probe && options_->chunk == 0 && count > 8 * probes && !link().cost(code)) {
       while (base < probes) submit(1);
       const auto left = count - probes;
       job->home()
@@ -324,14 +325,14 @@ auto pool_handle::run_map(const char* call, F f, Items& items, const Fixed&... f
   const auto& all = detail::walkable(items);
   auto job = submit_map<Star>(call, true, false, std::move(f), all, fixed...);
   auto& in = job->home();
-  const auto total = options_.on_progress ? static_cast<std::size_t>(std::ranges::distance(all)) : 0;
+  const auto total = options_->on_progress ? static_cast<std::size_t>(std::ranges::distance(all)) : 0;
   try {
-    for (auto left = job->left(); options_.on_progress && left != 0;) {
+    for (auto left = job->left(); options_->on_progress && left != 0;) {
       in.wait(
             *job, [&] { return job->left() != left; }, deadline::never())
           .value();
       left = job->left();
-      options_.on_progress({total - left, total, std::chrono::nanoseconds(deadline::now() - began)});
+      options_->on_progress({total - left, total, std::chrono::nanoseconds(deadline::now() - began)});
     }
     in.wait(
           *job, [&] { return job->done(); }, deadline::never())
@@ -350,8 +351,8 @@ auto pool_handle::stream(bool ordered, const char* call, F f, Items items, const
   using value = typename shape::value_type;
   using element = std::ranges::range_value_t<Items>;
   const auto code = shape::body::entry.number();
-  auto job = std::make_shared<detail::stream_job<value>>(link_, describe(call), code, ordered);
-  const std::size_t chunk = std::max<std::size_t>(options_.chunk, 1);
+  auto job = std::make_shared<detail::stream_job<value>>(origin(call, code), ordered);
+  const std::size_t chunk = std::max<std::size_t>(options_->chunk, 1);
   struct input {
     Items items;
     std::optional<std::ranges::iterator_t<Items>> at = {};
@@ -383,8 +384,8 @@ auto pool_handle::stream(bool ordered, const char* call, F f, Items items, const
     return in->batch.size() == chunk;
   };
   constexpr std::size_t usual_window = 1024;
-  const auto window = options_.window != 0 ? options_.window : usual_window * link().workers();
-  return task_stream<value>(std::move(job), std::move(pull), window, options_.on_progress);
+  const auto window = options_->window != 0 ? options_->window : usual_window * link().workers();
+  return task_stream<value>(std::move(job), std::move(pull), window, options_->on_progress);
 }
 
 /// Travels as its queues; what is called by the copy has no options.

@@ -14,16 +14,16 @@ std::uint64_t named_code::number() const {
   return n;
 }
 
-const void* named_code::find_code(std::uint64_t number) {
+const named_code& named_code::find(std::uint64_t number) {
   static std::mutex mutex;
-  static std::unordered_map<std::uint64_t, const void*> known;  // guarded by mutex
-  static const named_code* up_to = nullptr;                     // guarded by mutex: it and those behind it are there
+  static std::unordered_map<std::uint64_t, const named_code*> known;  // guarded by mutex
+  static const named_code* up_to = nullptr;                           // guarded by mutex: it and those behind it are there
   const std::scoped_lock guard(mutex);
-  for (const auto* e = first_; e != up_to; e = e->next_) known.emplace(e->number(), e->code_);
+  for (const auto* e = first_; e != up_to; e = e->next_) known.emplace(e->number(), e);
   up_to = first_;
   const auto found = known.find(number);
   if (found == known.end()) throw failure(errc::undecodable, "a task names code that is in no process of this program");
-  return found->second;
+  return *found->second;
 }
 
 }  // namespace cloister::detail

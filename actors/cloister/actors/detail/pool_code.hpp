@@ -67,7 +67,8 @@ using make_state = worker_state (*)(decoder& in, node& here);
 class named_code {
  public:
   template <class Function>
-  explicit named_code(Function* code) noexcept : code_(reinterpret_cast<const void*>(code)), next_(first_) {
+  explicit named_code(Function* code, bool reads_once = false) noexcept
+      : code_(reinterpret_cast<const void*>(code)), reads_once_(reads_once), next_(first_) {
     first_ = this;
   }
   named_code(const named_code&) = delete;
@@ -76,14 +77,17 @@ class named_code {
   /// The same in every process of this program, and never 0. Any thread.
   std::uint64_t number() const;
   /// Throws `failure{undecodable}` if there is none.
+  static const named_code& find(std::uint64_t number);
   template <class Function>
-  static Function find(std::uint64_t number) {
-    return reinterpret_cast<Function>(const_cast<void*>(find_code(number)));
+  Function as() const noexcept {
+    return reinterpret_cast<Function>(const_cast<void*>(code_));
   }
+  /// What it decodes may lie in shared memory.
+  bool reads_once() const noexcept { return reads_once_; }
 
  private:
-  static const void* find_code(std::uint64_t number);
   const void* const code_;
+  const bool reads_once_;
   const named_code* const next_;
   mutable std::atomic<std::uint64_t> number_{0};
   static inline constinit const named_code* first_ = nullptr;
@@ -142,7 +146,10 @@ class task_of<F, task_parameters<Node, State, All>, type_list<Item...>, type_lis
   static std::unique_ptr<task_body> make(decoder& in, function_source& functions) {
     return std::make_unique<task_of>(in, functions);
   }
-  static inline const named_code entry{&make};
+  static constexpr bool reads_once =
+      (plain_function<F> || std::is_empty_v<F> || read_once<F>)&&(read_once<travelling_t<Item>> && ...) &&
+      (read_once<travelling_t<Fixed>> && ...);
+  static inline const named_code entry{&make, reads_once};
 
   task_of(decoder& in, function_source& functions)
       : function_(decode_task_function<F>(in, functions)), fixed_{in.value<travelling_t<Fixed>>()...} {}

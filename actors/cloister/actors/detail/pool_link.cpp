@@ -29,6 +29,7 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
   head.lane = in.lane();
   head.ticket = in.expect(of, base, count);
   head.end = count;
+  head.base = base;
   const auto whole = [&](encoder& out) {
     out.value(head);
     write(out);
@@ -49,6 +50,7 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
 }
 
 void pool_link::cancel(std::uint64_t lane, std::uint64_t ticket) const noexcept {
+  if (owner_) owner_->mark_cancelled(lane, ticket);
   try {
     static_cast<void>(words_.put({pool_word::what::cancel, 0, lane, ticket}, deadline::never()));
   } catch (const failure&) {}

@@ -29,6 +29,8 @@ class pool_owner {
   /// Why the pool has ended, if it was not asked to.
   virtual std::optional<error> cause() const = 0;
   virtual unsigned size() const = 0;
+  /// Whoever has not begun that letter will not.
+  virtual void mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept = 0;
 };
 
 class pool_link {

@@ -19,6 +19,7 @@ struct task_head {
   std::uint64_t code = 0;    ///< the number of the function's code (pool_code.hpp); 0: whoever takes it is to look around, no more
   std::uint64_t lane = 0;    ///< where the submitter hears of it
   std::uint64_t ticket = 0;  ///< its number for it
+  std::uint64_t base = 0;    ///< of the call's items, which one is the letter's first
   std::int64_t run_ns = 0;   ///< how long an item may run; 0: as long as it likes
   std::uint32_t begin = 0;   ///< items before it are over
   std::uint32_t end = 0;
@@ -26,7 +27,7 @@ struct task_head {
   std::uint16_t most_tries = 1;
   std::uint32_t backoff_ms = 0;
 };
-static_assert(is_flat<task_head> && sizeof(task_head) == 48);
+static_assert(is_flat<task_head> && sizeof(task_head) == 56);
 
 inline constexpr std::uint64_t answer_framed = 0, answer_alone = 1;
 constexpr std::uint64_t answer_key(std::uint32_t first, std::uint32_t count) noexcept { return std::uint64_t{first} << 32 | count; }

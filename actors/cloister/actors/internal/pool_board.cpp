@@ -28,16 +28,14 @@ void board_entry::reset() noexcept {
 }
 
 pool_board pool_board::create(const std::string& name) {
-  pool_board board(
-      memory::create("pool '" + name + "'", entries_at + std::size_t{most_workers} * board_entry::bytes, entries_at).value());
+  pool_board board(memory::create("pool '" + name + "'", all_bytes, entries_at).value());
   board.head().looks_at.store(no_time_limit, std::memory_order_relaxed);
   return board;
 }
 
 pool_board pool_board::attach(owned_fd fd) {
   pool_board board(memory::attach(std::move(fd), "pool").value());
-  if (board.memory_.size() < entries_at + std::size_t{most_workers} * board_entry::bytes)
-    throw failure(errc::wrong_type, "pool: its board is too small");
+  if (board.memory_.size() < all_bytes) throw failure(errc::wrong_type, "pool: its board is too small");
   return board;
 }
 
@@ -65,18 +63,38 @@ std::uint64_t mark_of(std::uint64_t lane, std::uint64_t ticket) noexcept {
 }
 }  // namespace
 
-void pool_board::cancel(std::uint64_t lane, std::uint64_t ticket) noexcept {
-  head().cancelled[next_cancelled_++ % most_cancelled].store(mark_of(lane, ticket), std::memory_order_relaxed);
-  head().any_cancelled.store(1, std::memory_order_seq_cst);
+namespace {
+std::size_t place_of(std::uint64_t mark) noexcept { return static_cast<std::size_t>(mark * 0xbf58476d1ce4e5b9u >> 40); }
+}  // namespace
+
+bool pool_board::cancel(std::uint64_t lane, std::uint64_t ticket) noexcept {
+  if (!has_marks_ && !memory_.try_reserve(marks_at, cancel_marks * sizeof(std::uint64_t))) return false;
+  has_marks_ = true;
+  if (is_cancelled(lane, ticket)) return true;
+  const auto its = mark_of(lane, ticket);
+  for (std::size_t i = 0; i < places; ++i) {
+    std::uint64_t free = 0;
+    if (!mark(place_of(its) + i).compare_exchange_strong(free, its, std::memory_order_relaxed)) continue;
+    head().cancelled.fetch_add(1, std::memory_order_seq_cst);
+    return true;
+  }
+  return false;
 }
 
-bool pool_board::is_cancelled(std::uint64_t lane, std::uint64_t ticket) const noexcept {
-  if (head().any_cancelled.load(std::memory_order_seq_cst) == 0) [[likely]]
-    return false;
-  const auto mark = mark_of(lane, ticket);
-  for (const auto& c : head().cancelled)
-    if (c.load(std::memory_order_relaxed) == mark) return true;
-  return false;
+std::atomic<std::uint64_t>* pool_board::find_mark(std::uint64_t lane, std::uint64_t ticket) const noexcept {
+  if (head().cancelled.load(std::memory_order_seq_cst) == 0) [[likely]]
+    return nullptr;
+  const auto its = mark_of(lane, ticket);
+  for (std::size_t i = 0; i < places; ++i)
+    if (auto& m = mark(place_of(its) + i); m.load(std::memory_order_relaxed) == its) return &m;
+  return nullptr;
+}
+
+void pool_board::forget_cancelled(std::uint64_t lane, std::uint64_t ticket) const noexcept {
+  auto* m = find_mark(lane, ticket);
+  auto its = mark_of(lane, ticket);
+  if (m != nullptr && m->compare_exchange_strong(its, 0, std::memory_order_relaxed))
+    head().cancelled.fetch_sub(1, std::memory_order_seq_cst);
 }
 
 // ---- functions --------------------------------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ static_assert(sizeof(board_entry) <= 64);
 
 class pool_board {
  public:
-  static constexpr unsigned most_workers = 1024, most_cancelled = 256;
+  static constexpr unsigned most_workers = 1024;
+  static constexpr std::size_t cancel_marks = std::size_t{1} << 18;
 
   /// Throws `failure`: no_memory, no_descriptors.
   static pool_board create(const std::string& name);
@@ -66,23 +67,31 @@ class pool_board {
   bool take_surplus() const noexcept;
   void set_surplus(std::uint32_t workers) const noexcept { head().surplus.store(workers, std::memory_order_seq_cst); }
 
-  /// The pool's thread: that ticket's letter is not to run. The oldest of many is forgotten.
-  void cancel(std::uint64_t lane, std::uint64_t ticket) noexcept;
-  bool is_cancelled(std::uint64_t lane, std::uint64_t ticket) const noexcept;
+  /// The owner, one thread at a time: that ticket's letter is not to run. Idempotent. False: there is no place for the mark now.
+  bool cancel(std::uint64_t lane, std::uint64_t ticket) noexcept;
+  bool is_cancelled(std::uint64_t lane, std::uint64_t ticket) const noexcept { return find_mark(lane, ticket) != nullptr; }
+  /// A worker has passed over it.
+  void forget_cancelled(std::uint64_t lane, std::uint64_t ticket) const noexcept;
 
  private:
   struct header {
     std::atomic<std::int64_t> looks_at;
-    std::atomic<std::uint32_t> surplus, any_cancelled;
-    std::atomic<std::uint64_t> cancelled[most_cancelled];
+    std::atomic<std::uint32_t> surplus;
+    std::atomic<std::uint32_t> cancelled;  // marks that are set, about; 0: none
   };
-  static constexpr std::size_t entries_at = 4096;
+  // A mark stands in one of a few places that follow from it; their memory is reserved with the first.
+  static constexpr std::size_t entries_at = 4096, marks_at = entries_at + std::size_t{most_workers} * board_entry::bytes,
+                               all_bytes = marks_at + cancel_marks * sizeof(std::uint64_t), places = 32;
   static_assert(sizeof(header) <= entries_at);
   explicit pool_board(detail::memory m) : memory_(std::move(m)) {}
   header& head() const noexcept { return *reinterpret_cast<header*>(memory_.data()); }
+  std::atomic<std::uint64_t>& mark(std::size_t place) const noexcept {
+    return reinterpret_cast<std::atomic<std::uint64_t>*>(memory_.data() + marks_at)[place % cancel_marks];
+  }
+  std::atomic<std::uint64_t>* find_mark(std::uint64_t lane, std::uint64_t ticket) const noexcept;
 
   detail::memory memory_;
-  unsigned next_cancelled_ = 0;
+  bool has_marks_ = false;
 };
 
 /// The plain functions that a pool's owner has given for tasks. The owner alone can write there: workers' memory of it is read-only.

@@ -23,13 +23,16 @@ using namespace detail;
 
 namespace {
 
-constexpr unsigned most_failed_starts = 3;
+// In a row, and no other worker is ready. One that was killed before it was ready may have met who kills workers at random: it counts a third.
+constexpr unsigned most_failed_starts = 9, failed_start = 3, killed_start = 1;
+constexpr std::size_t usual_task = 176;               // bytes of a letter; longer ones go into memory of their own
 constexpr std::int64_t start_pause_ns = 20'000'000;   // after a failed start; doubled
 constexpr std::int64_t unsent_pause_ns = 20'000'000;  // before a full lane is tried again
 constexpr std::size_t tasks_bytes = std::size_t{4} << 30;
 
 object_handle make_tasks(const std::string& name, std::uint32_t options) {
-  const auto made = make_queue({.name = name, .max_bytes = tasks_bytes, .max_deliveries = 1}, tasks_fingerprint, 0, options);
+  const auto made =
+      make_queue({.name = name, .max_bytes = tasks_bytes, .max_deliveries = 1}, tasks_fingerprint, usual_task, options);
   return {made.object(), source_role};
 }
 
@@ -125,6 +128,12 @@ std::uint32_t pool_keeper::number_of(const void* function) {
     throw failure(errc::invalid, "pool '" + name_ + "': this process is a copy of the one that made the pool: use a lambda");
   const std::scoped_lock guard(mutex_);
   return functions_.add(function);
+}
+
+void pool_keeper::mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept {
+  if (!is_mine()) return;
+  const std::scoped_lock guard(mutex_);
+  if (!board_.cancel(lane, ticket)) log(log_level::warning, "a pool has no memory to note what is cancelled: a task will run for nobody");
 }
 
 std::optional<error> pool_keeper::cause() const {
@@ -230,7 +239,8 @@ void pool_keeper::kill_the_late() {
 
 void pool_keeper::hear_word(const pool_word& word) {
   if (word.kind != pool_word::what::cancel) return;
-  board_.cancel(word.lane, word.ticket);
+  // Marked first, then looked for: whoever begins it meanwhile looks for the mark.
+  mark_cancelled(word.lane, word.ticket);
   for (unsigned i = 0; i < workers_.size(); ++i) {
     auto& w = workers_[i];
     auto& entry = board_.entry(i);
@@ -300,12 +310,18 @@ bool pool_keeper::start(unsigned number) {
     return true;
   } catch (const failure& f) {
     if (f.code() == errc::stopping || f.code() == errc::interrupted || f.code() == errc::not_attached) throw;
-    ++failed_starts_;
-    no_start_before_ = deadline::now() + (start_pause_ns << std::min(failed_starts_, 10U));
-    if (failed_starts_ >= most_failed_starts && living() == 0)
-      broken({f.code(), "pool '" + name_ + "': no worker can be started: " + f.error().text()});
+    start_failed(failed_start, {f.code(), "pool '" + name_ + "': no worker can be started: " + f.error().text()});
     return false;
   }
+}
+
+void pool_keeper::start_failed(unsigned weight, const error& why) {
+  failed_starts_ += weight;
+  no_start_before_ = deadline::now() + (start_pause_ns << std::min(failed_starts_ / failed_start, 10U));
+  if (failed_starts_ < most_failed_starts) return;
+  for (unsigned i = 0; i < workers_.size(); ++i)
+    if (workers_[i].link && board_.entry(i).life.load(std::memory_order_acquire) == worker_life::ready) return;
+  broken(why);
 }
 
 void pool_keeper::hear_end(const exit_notice& notice) {
@@ -333,11 +349,9 @@ void pool_keeper::hear_end(const exit_notice& notice) {
   }
   if (entry.life.load(std::memory_order_acquire) == worker_life::ready) {
     failed_starts_ = 0;
-  } else if (exit.signal() != SIGKILL) {  // killed before it was ready: nobody's fault
-    ++failed_starts_;
-    no_start_before_ = deadline::now() + (start_pause_ns << std::min(failed_starts_, 10U));
-    if (failed_starts_ >= most_failed_starts)
-      broken(error(errc::not_started, "pool '" + name_ + "': its workers end before they are ready: " + exit.text(), exit));
+  } else {
+    start_failed(exit.signal() == SIGKILL ? killed_start : failed_start,
+                 error(errc::not_started, "pool '" + name_ + "': its workers end before they are ready: " + exit.text(), exit));
   }
   entry.reset();
 }
@@ -404,7 +418,7 @@ void pool_keeper::retry() {
 
 std::string pool_keeper::task_text(const orphan& o) const {
   return "pool '" + name_ + "' " + (o.name.empty() ? "task" : "task '" + o.name + "'") +
-         (o.head.end > 1 ? " (item " + std::to_string(o.head.begin) + " of its chunk)" : "");
+         (o.head.end > 1 || o.head.base > 0 ? " (item " + std::to_string(o.head.base + o.head.begin) + ")" : "");
 }
 
 void pool_keeper::settle(orphan o, board_entry& entry, const worker& was, const exit_status& exit, pid_t pid) {

@@ -53,6 +53,7 @@ class pool_keeper final : public detail::pool_owner {
   std::vector<process_id> workers() const;
   unsigned size() const override { return wanted_.load(std::memory_order_relaxed); }
   std::uint32_t number_of(const void* function) override;
+  void mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept override;
   std::optional<error> cause() const override;
 
  private:
@@ -77,6 +78,7 @@ class pool_keeper final : public detail::pool_owner {
   void look_around();
   void start_missing();
   bool start(unsigned number);
+  void start_failed(unsigned weight, const error& why);
   void hear_word(const detail::pool_word& word);
   void hear_end(const exit_notice& notice);
   void collect_orphans();
@@ -114,7 +116,7 @@ class pool_keeper final : public detail::pool_owner {
   std::atomic<bool> closing_{false}, terminating_{false};
 
   // The thread's own.
-  pool_board board_;
+  pool_board board_;  // marks are set under mutex_
   std::optional<detail::lanes> lanes_;
   unsigned failed_starts_ = 0;
   std::int64_t no_start_before_ = 0;

@@ -85,6 +85,7 @@ class pool_worker final : result_sink, function_source {
 
  private:
   static constexpr std::int64_t flush_after_ns = 1'000'000;
+  static constexpr std::size_t letter_in_place = 16 * 1024;  // shorter ones are copied: others may want the place
 
   // Urgent ones first, idle ones last. Where it comes from; nullptr: this worker is to end.
   attachment* take(taken& into) {
@@ -110,15 +111,30 @@ class pool_worker final : result_sink, function_source {
 
   // How many items it was.
   std::uint64_t handle(attachment& from, taken& letter) {
-    letter_.resize(letter.size());
-    letter.copy_to(letter_);
-    incoming handles(from);
-    decoder in(letter_, &handles);
     task_head head;
+    const named_code* code = nullptr;
+    std::optional<error> unknown;
     try {
-      head = in.value<task_head>();
+      std::array<std::byte, sizeof(task_head)> beginning{};
+      letter.copy_to(beginning);
+      if (letter.size() < sizeof beginning) throw failure(errc::undecodable, "a letter without a head");
+      head = decode<task_head>(beginning);
     } catch (const failure&) { return letter.deliver(), 0; }  // nothing that a submitter has put
     if (head.code == 0) return letter.deliver(), 0;
+    try {
+      code = &named_code::find(head.code);
+    } catch (const failure& f) { unknown = f.error(); }
+    // On loan it stays where it is. There, if each byte is read once; else from a copy, as others may still write there.
+    std::span<const std::byte> bytes;
+    if (code != nullptr && code->reads_once() && letter.size() > letter_in_place) bytes = letter.view();
+    if (bytes.empty()) {
+      letter_.resize(letter.size());
+      letter.copy_to(letter_);
+      bytes = letter_;
+    }
+    incoming handles(from);
+    decoder in(bytes, &handles);
+    static_cast<void>(in.value<task_head>());
     const auto lease = letter.lease().value();
     fault_point("task", 1);
     entry_.lane.store(head.lane, std::memory_order_relaxed);
@@ -139,21 +155,23 @@ class pool_worker final : result_sink, function_source {
       if (f.code() != errc::gone) throw;
       wanted = false;
     }
-    if (wanted) run_items(in);
+    if (wanted) run_items(in, code, unknown);
+    board_.forget_cancelled(head.lane, head.ticket);
     fault_point("task", 6);
     if (auto done = from.queue().ack(self_actor(), lease); !done) throw failure(done.error());
     entry_.ticket.store(0, std::memory_order_release);
     return head.end - head.begin;
   }
 
-  void run_items(decoder& in) {
+  void run_items(decoder& in, const named_code* code, const std::optional<error>& unknown) {
     last_flush_ns_ = deadline::now();
     std::unique_ptr<task_body> body;
     std::optional<error> unreadable;
     name_.clear();
     try {
       name_ = in.value<std::string>();
-      body = named_code::find<make_task>(head_.code)(in, *this);
+      if (code != nullptr) body = code->as<make_task>()(in, *this);
+      else unreadable = in_task(*unknown);
     } catch (const failure& f) { unreadable = in_task(f.error()); } catch (...) {
       unreadable = in_task(thrown(task_stage::decoding));
     }
@@ -356,7 +374,7 @@ void run_pool_worker(body_context& context) {
   inbox::work_for(queues[normal_queue]->id());
   if (terms.number >= pool_board::most_workers) throw failure(errc::invalid, "pool: there is no such worker");
   worker_state state;
-  if (terms.initializer != 0) state = named_code::find<make_state>(terms.initializer)(in, context.here);
+  if (terms.initializer != 0) state = named_code::find(terms.initializer).as<make_state>()(in, context.here);
   in.finish();
   pool_worker worker(std::move(queues), std::move(words), pool_board::attach(std::move(board)),
                      function_table::attach(std::move(functions)), std::move(terms), context.here);
