@@ -53,12 +53,12 @@ pool_options with_fault(const queue<armed>& faults, const queue<pid_t>& who, int
 }
 [[noreturn]] void die(int) { ::raise(SIGKILL), ::abort(); }
 
+}  // namespace
+
 // Its codec misbehaves where it is decoded.
 struct treacherous {
   int how = 0;
 };
-
-}  // namespace
 
 template <>
 struct cloister::codec<treacherous> {
