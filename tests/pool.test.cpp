@@ -81,8 +81,9 @@ class lazily {
       return *this;
     }
     void operator++(int) { ++at; }
-    friend bool operator==(const iterator& i, std::default_sentinel_t) { return i.at == i.in->of_.size(); }
+    friend bool operator==(const iterator& i, std::default_sentinel_t) { return i.at == i.in->size(); }
   };
+  std::size_t size() const { return of_.size(); }
   iterator begin() const { return {this, 0}; }
   std::default_sentinel_t end() const { return {}; }
 
