@@ -50,17 +50,16 @@ void as_completed::add(detail::job& of) {
 }
 
 std::size_t as_completed::next() {
-  std::optional<std::size_t> index;
-  const auto one = [&] {
+  const auto some = [&] {
     const std::scoped_lock guard(completed_->mutex);
-    if (completed_->indices.empty()) return false;
-    index = completed_->indices.front();
-    completed_->indices.pop_front();
-    return true;
+    return !completed_->indices.empty();
   };
-  if (!one()) first_->home().wait(*first_, one, until_).value();
+  if (!some()) first_->home().wait(*first_, some, until_).value();
+  const std::scoped_lock guard(completed_->mutex);
+  const auto index = completed_->indices.front();
+  completed_->indices.pop_front();
   --left_;
-  return *index;
+  return index;
 }
 
 }  // namespace cloister

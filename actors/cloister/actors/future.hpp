@@ -154,7 +154,11 @@ class [[nodiscard]] future {
   explicit operator bool() const noexcept { return job_ != nullptr; }
 
   /// Its value is in, or it has failed.
-  bool ready() const { return get_job().done(); }
+  bool ready() const {
+    auto& j = get_job();
+    if (!j.done()) j.home().look();
+    return j.done();
+  }
   /// Ready, and it has a value.
   bool successful() const { return ready() && typed().outcome().has_value(); }
   void wait() const { wait(deadline::never()).value(); }

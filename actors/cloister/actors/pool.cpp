@@ -34,14 +34,15 @@ detail::task_head pool_handle::head(std::uint64_t code) const {
   h.code = code;
   h.run_ns = std::max<std::int64_t>(options_->deadline.count(), 0);
   h.most_tries = static_cast<std::uint16_t>(std::clamp(options_->tries, 1U, 65535U));
-  h.backoff_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_->backoff.count(), 0, 3'600'000));
+  h.backoff_ms =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_->backoff.count(), 0, detail::task_head::most_backoff_ms));
   return h;
 }
 
 // About a millisecond's worth, and four for each worker at least.
 std::size_t pool_handle::chunk_for(std::uint64_t code, std::size_t items) const {
   constexpr double worth_ns = 1e6;
-  constexpr std::size_t most = std::size_t{1} << 20;
+  constexpr auto most = detail::largest_chunk;
   if (options_->chunk != 0) return std::min(options_->chunk, most);
   const std::size_t shares = 4 * std::size_t{link().workers()};
   const auto even = std::clamp<std::size_t>((items + shares - 1) / shares, 1, most);
@@ -105,10 +106,12 @@ pool::~pool() { finish(); }
 
 void pool::finish() noexcept {
   if (!keeper_) return;
-  if (keeper_->is_mine()) {
-    terminate();
-    detail::inbox::here().await_calls(link_->id());
-  }
+  try {
+    if (keeper_->is_mine()) {
+      terminate();
+      detail::inbox::here().await_calls(link_->id());
+    }
+  } catch (const std::exception&) {}  // ~pool_keeper waits for the thread in any case
   keeper_.reset();
 }
 

@@ -18,6 +18,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <optional>
+#include <system_error>
 #include <thread>
 
 #include <pthread.h>
@@ -63,8 +65,17 @@ void job::settled(const std::shared_ptr<job>& self, std::size_t items) {
   if (items == 0) return;
   auto& j = *self;
   // Before the last is counted: a callback that is to come is known by then.
-  const bool reports = j.followers_ && j.followers_->report && !j.followers_->posted.exchange(true);
-  if (reports) j.home().expect_call(j.pool()->id());
+  bool reports = false;
+  {
+    const std::scoped_lock guard(j.mutex());
+    reports = j.followers_ && j.followers_->report && !j.followers_->posted.exchange(true);
+  }
+  try {
+    if (reports) j.home().expect_call(j.pool()->id());
+  } catch (const failure& f) {
+    reports = false;
+    log(log_level::warning, f.error().text());
+  }
   const auto left = j.left_.fetch_sub(items, std::memory_order_acq_rel) - items;
   if (reports) {
     j.home().post(j.pool()->id(), [self] {
@@ -109,11 +120,11 @@ inbox& inbox::here() {
 }
 
 void inbox::introduce(const attachment& tasks) {
-  {
-    const std::scoped_lock guard(mutex_);
-    if (!introduced_.insert(tasks.id()).second) return;
-  }
+  // Nobody puts a letter there before the hub was told.
+  const std::scoped_lock guard(introducing_);
+  if (introduced_.contains(tasks.id())) return;
   internal::send_request(membership::require().control(), internal::introduce{tasks.id(), lane_->id()});
+  introduced_.insert(tasks.id());
 }
 
 std::uint64_t inbox::expect(const std::shared_ptr<job>& owner, std::size_t base, std::uint32_t count) {
@@ -133,7 +144,7 @@ void inbox::fail(std::uint64_t ticket, const error& why) {
     if (found.empty()) return;
     p = std::move(found.mapped());
   }
-  for (auto i = p.next; i < p.count; ++i) p.owner->fail(p.base + i, why);
+  for (auto i = p.next; i < p.count; ++i) fail_item(*p.owner, p.base + i, why);
   job::settled(p.owner, p.count - p.next);
   const std::scoped_lock guard(mutex_);
   changed_.notify_all();
@@ -203,6 +214,10 @@ result<void> inbox::wait(const std::string& what, const std::function<bool()>& r
   }
 }
 
+void inbox::look() {
+  if (is_mine() && lane_->queue().would_return(self_actor())) read_meanwhile(deadline::passed());
+}
+
 void inbox::read_meanwhile(deadline until) {
   std::unique_lock lock(mutex_);
   if (reading_) {
@@ -211,7 +226,8 @@ void inbox::read_meanwhile(deadline until) {
   }
   reading_ = true;
   lock.unlock();
-  static_cast<void>(read_some(until));
+  // All that is there.
+  while (read_some(until)) until = deadline::passed();
   lock.lock();
   reading_ = false;
   changed_.notify_all();
@@ -240,18 +256,36 @@ void inbox::read_letter(const taken& message) {
     pool_is_down(head.key, in.value<exit_status>());
   } catch (const failure& f) {
     log(log_level::warning, std::string("a letter about tasks cannot be read: ") + f.what());
-  } catch (const std::bad_alloc&) { log(log_level::error, "a letter about tasks cannot be read: no memory"); }
+  } catch (const std::exception& e) { log(log_level::error, std::string("a letter about tasks cannot be read: ") + e.what()); }
+}
+
+// Where there is no memory for what it says, it is tried with less.
+void inbox::fail_item(job& owner, std::size_t item, const error& why) noexcept {
+  try {
+    owner.fail(item, why);
+  } catch (...) {
+    try {
+      owner.fail(item, error(why.code(), ""));
+    } catch (...) {}  // its place is empty: who reads it gets none
+  }
 }
 
 void inbox::read_item(job& owner, std::size_t item, bool value, decoder& in) {
+  std::optional<error> why;
+  errc code = errc::undecodable;
+  std::string says;
   try {
-    if (value) owner.read(item, in);
-    else owner.fail(item, in.value<error>());
-  } catch (const failure& f) {
-    owner.fail(item, {f.code(), owner.what() + ": the result of item " + std::to_string(item) + ": " + f.error().text()});
+    if (value) return owner.read(item, in);
+    return fail_item(owner, item, in.value<error>());
+  } catch (const failure& f) { why.emplace(f.error()); } catch (const std::bad_alloc&) {
+    code = errc::no_memory;
   } catch (const std::exception& e) {  // of the type's own codec or constructor
-    owner.fail(item, {errc::undecodable, owner.what() + ": the result of item " + std::to_string(item) + ": " + e.what()});
-  } catch (...) { owner.fail(item, {errc::undecodable, owner.what() + ": the result of item " + std::to_string(item)}); }
+    says = e.what();
+  } catch (...) {}
+  try {
+    if (!why) why.emplace(code, std::move(says));
+    fail_item(owner, item, {why->code(), owner.what() + ": the result of item " + std::to_string(item) + ": " + why->text()});
+  } catch (const std::bad_alloc&) { fail_item(owner, item, error(errc::no_memory, "")); }
 }
 
 // Items come in order; those that came before are in it again if a worker died between sending them and saying so.
@@ -266,37 +300,53 @@ void inbox::read_answer(const letter_head& head, const taken& message) {
     if (p == parts_.end()) return;  // nobody wants it any more
     from = p->second.next;
     to = std::min(p->second.count, first + count);
-    if (to <= from || first > from) return;
+    if (to <= from) return;
     owner = p->second.owner;
     base = p->second.base;
     p->second.next = to;
     if (to == p->second.count) parts_.erase(p);
   }
+  // Counted whatever happens.
+  struct counting {
+    std::shared_ptr<job>& owner;
+    std::uint32_t items;
+    ~counting() { job::settled(owner, items); }
+  } at_the_end{owner, to - from};
+  std::uint32_t read = from;
+  // What no correct worker leaves out.
+  const error missing(errc::broken, "a pool's answer has no value for it");
+  for (; read < first && read < to; ++read) fail_item(*owner, base + read, missing);
   // Where it lies, if it lies together and each byte is read once; else from a copy, as who sent it may still write there.
   const auto in_place = owner->reads_once() ? message.view() : std::span<const std::byte>();
   incoming handles(*lane_);
-  std::uint32_t read = from;
   try {
     decoder in(in_place.empty() ? own_copy(message) : in_place, &handles);
     static_cast<void>(read_head(in));
     if (head.reply_to == answer_alone) {
-      read_item(*owner, base + from, *in.take(1, "answer") != std::byte{0}, in);
-      ++read;
+      const bool value = *in.take(1, "answer") != std::byte{0};
+      if (count == 1) {
+        read_item(*owner, base + read, value, in);
+        ++read;
+      } else {
+        const auto why = value ? missing : in.value<error>();
+        for (; read < to; ++read) fail_item(*owner, base + read, why);
+      }
     } else {
-      for (auto i = first; i < to; ++i) {
+      for (auto i = first; read < to; ++i) {
         const auto frame = in.value<std::uint32_t>();
         const auto* bytes = in.take(frame >> 1, "answer");
-        if (i < from) continue;
+        if (i < read) continue;
         decoder item({bytes, frame >> 1}, &handles);
-        read_item(*owner, base + i, (frame & 1) != 0, item);
+        read_item(*owner, base + read, (frame & 1) != 0, item);
         ++read;
       }
     }
   } catch (const failure& f) {
-    for (; read < to; ++read) owner->fail(base + read, f.error());
+    for (; read < to; ++read) fail_item(*owner, base + read, f.error());
+  } catch (const std::bad_alloc&) {
+    for (; read < to; ++read) fail_item(*owner, base + read, missing);
   }
   owner->pool()->learn(*owner, to - from, head.until);
-  job::settled(owner, to - from);
 }
 
 void inbox::pool_is_down(std::uint64_t pool, const exit_status& exit) {
@@ -321,8 +371,14 @@ void inbox::pool_is_down(std::uint64_t pool, const exit_status& exit) {
 void inbox::expect_call(std::uint64_t pool) {
   const std::scoped_lock guard(calls_mutex_);
   ++calls_to_come_[pool];
-  if (std::exchange(calls_run_, true)) return;
-  std::thread([this] { run_calls(); }).detach();
+  if (calls_run_) return;
+  try {
+    std::thread([this] { run_calls(); }).detach();
+    calls_run_ = true;
+  } catch (const std::system_error& e) {
+    if (--calls_to_come_[pool] == 0) calls_to_come_.erase(pool);
+    throw failure(errc::no_memory, std::string("a future's callback: no thread for it: ") + e.what());
+  }
 }
 
 void inbox::post(std::uint64_t pool, std::function<void()> call) {
@@ -346,15 +402,19 @@ void inbox::run_calls() {
   std::unique_lock lock(calls_mutex_);
   for (;;) {
     while (!calls_.empty()) {
-      const auto [pool, call] = std::move(calls_.front());
-      calls_.pop_front();
-      lock.unlock();
-      try {
-        call();
-      } catch (...) {
-        const auto words = words_of_current_exception();
-        log(log_level::warning, "a callback of a future threw " + words.type + ": " + words.text);
-      }
+      std::uint64_t pool = 0;
+      {
+        const auto next = std::move(calls_.front());
+        calls_.pop_front();
+        lock.unlock();
+        pool = next.first;
+        try {
+          next.second();
+        } catch (...) {
+          const auto words = words_of_current_exception();
+          log(log_level::warning, "a callback of a future threw " + words.type + ": " + words.text);
+        }
+      }  // it may have held the last future of something
       lock.lock();
       const auto left = calls_to_come_.find(pool);
       if (left != calls_to_come_.end() && --left->second == 0) calls_to_come_.erase(left);

@@ -120,6 +120,8 @@ class inbox {
   result<void> wait(const std::string& what, const std::function<bool()>& ready, deadline until);
   /// Reads what is there, if nobody else does: for who cannot put, as workers may wait for room here.
   void read_meanwhile(deadline until);
+  /// Reads what is there, if there is something; nothing in a copy of its process.
+  void look();
 
   /// One callback more is to come for that pool; post it when it can run.
   void expect_call(std::uint64_t pool);
@@ -143,6 +145,7 @@ class inbox {
   void read_letter(const taken& message);
   void read_answer(const struct letter_head& head, const taken& message);
   void pool_is_down(std::uint64_t pool, const exit_status& exit);
+  static void fail_item(job& owner, std::size_t item, const error& why) noexcept;
   static void read_item(job& owner, std::size_t item, bool value, decoder& in);
   bool is_mine() const noexcept;
   void nudge();
@@ -158,7 +161,9 @@ class inbox {
   unsigned waiting_ = 0;                           // guarded by mutex_
   std::uint64_t last_ticket_ = 0;                  // guarded by mutex_
   std::unordered_map<std::uint64_t, part> parts_;  // guarded by mutex_
-  std::unordered_set<std::uint64_t> introduced_;   // guarded by mutex_
+
+  std::mutex introducing_;
+  std::unordered_set<std::uint64_t> introduced_;  // guarded by introducing_
 
   std::mutex calls_mutex_;
   std::condition_variable calls_changed_;

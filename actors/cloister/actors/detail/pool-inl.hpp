@@ -110,7 +110,7 @@ class stream_job final : public job {
 };
 
 /// Where a stream's items come from: pulls some and submits them; false at the end of the input. Throws what pulling throws.
-using pull_more = std::function<bool()>;
+using pull_more = std::function<bool(std::size_t most)>;
 
 }  // namespace detail
 
@@ -121,12 +121,21 @@ class [[nodiscard]] task_stream {
   using value_type = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
   task_stream(task_stream&&) noexcept = default;
-  task_stream& operator=(task_stream&&) noexcept = default;
+  task_stream& operator=(task_stream&& other) noexcept {
+    const task_stream before(std::move(*this));
+    job_ = std::move(other.job_);
+    pull_ = std::move(other.pull_);
+    pull_threw_ = std::move(other.pull_threw_);
+    window_ = other.window_;
+    report_ = std::move(other.report_);
+    began_ = other.began_;
+    return *this;
+  }
   ~task_stream() {
     if (!job_ || job_->open() == 0) return;
     try {
       job_->home().cancel(*job_);
-    } catch (const failure&) {}  // the node has ended
+    } catch (const std::exception&) {}  // the node has ended, or there is no memory
   }
 
   /// The next result, or the next failure; nothing at the end. Throws what pulling the input threw, once. If there is none in time:
@@ -172,8 +181,8 @@ class [[nodiscard]] task_stream {
 template <class R>
 void task_stream<R>::fill() {
   try {
-    while (pull_ && job_->open() < window_)
-      if (!pull_()) pull_ = nullptr;
+    for (auto open = job_->open(); pull_ && open < window_; open = job_->open())
+      if (!pull_(window_ - open)) pull_ = nullptr;
   } catch (...) {
     pull_threw_ = std::current_exception();
     pull_ = nullptr;
@@ -352,7 +361,7 @@ auto pool_handle::stream(bool ordered, const char* call, F f, Items items, const
   using element = std::ranges::range_value_t<Items>;
   const auto code = shape::body::entry.number();
   auto job = std::make_shared<detail::stream_job<value>>(origin(call, code), ordered);
-  const std::size_t chunk = std::max<std::size_t>(options_->chunk, 1);
+  const auto chunk = std::clamp<std::size_t>(options_->chunk, 1, detail::largest_chunk);
   struct input {
     Items items;
     std::optional<std::ranges::iterator_t<Items>> at = {};
@@ -361,14 +370,18 @@ auto pool_handle::stream(bool ordered, const char* call, F f, Items items, const
   };
   auto in = std::make_shared<input>(input{std::move(items)});
   auto pull = [in, job, chunk, link = link_, head = head(code), queue = queue(),
-               write_function = writer_of_function<shape>(f, fixed...)]() -> bool {
+               write_function = writer_of_function<shape>(f, fixed...)](std::size_t most) -> bool {
     in->batch.clear();
+    bool more = true;
     std::exception_ptr threw;
     try {
-      while (in->batch.size() < chunk) {
+      while (in->batch.size() < std::min(chunk, most)) {
         if (!in->at) in->at.emplace(std::ranges::begin(in->items));
         else if (*in->at != std::ranges::end(in->items) && in->pulled != 0) ++*in->at;
-        if (*in->at == std::ranges::end(in->items)) break;
+        if (*in->at == std::ranges::end(in->items)) {
+          more = false;
+          break;
+        }
         in->batch.emplace_back(**in->at);
         ++in->pulled;
       }
@@ -381,7 +394,7 @@ auto pool_handle::stream(bool ordered, const char* call, F f, Items items, const
       });
     }
     if (threw) std::rethrow_exception(threw);
-    return in->batch.size() == chunk;
+    return more;
   };
   constexpr std::size_t usual_window = 1024;
   const auto window = options_->window != 0 ? options_->window : usual_window * link().workers();

@@ -34,6 +34,16 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
     out.value(head);
     write(out);
   };
+  // Whatever comes of it, the ticket does not stay open.
+  struct closing {
+    inbox& in;
+    std::uint64_t ticket;
+    const job& of;
+    bool done = false;
+    ~closing() {
+      if (!done) in.fail(ticket, {errc::invalid, of.what() + ": its arguments cannot be encoded"});
+    }
+  } at_the_end{in, head.ticket, *of};
   auto put = send_written(*queues_[queue], whole, [&](outgoing& letter) {
     auto done = letter.put(deadline::passed());
     // Workers may be waiting for room in this process's lane, so it is read meanwhile.
@@ -43,6 +53,7 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
     }
     return done;
   });
+  at_the_end.done = true;
   if (!put) return in.fail(head.ticket, put_error(*of, put.error()));
   if (queue == normal_queue) return;
   const auto look = encode(task_head{});
@@ -52,7 +63,7 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
 void pool_link::cancel(std::uint64_t lane, std::uint64_t ticket) const noexcept {
   if (owner_) owner_->mark_cancelled(lane, ticket);
   try {
-    static_cast<void>(words_.put({pool_word::what::cancel, 0, lane, ticket}, deadline::never()));
+    static_cast<void>(words_.put({owner_ ? pool_word::what::stop : pool_word::what::cancel, 0, lane, ticket}, deadline::never()));
   } catch (const failure&) {}
 }
 

@@ -4,8 +4,8 @@
 // A task letter: task_head, the name (text), the function and what all its items have in common, then the items: if there is one, as it is;
 // else for each its size in 4 bytes, then itself, in an encoding of its own.
 // An answer: a letter_head (detail/letter.hpp) of kind `reply`, whose `key` is answer_key of the items that it is about, whose `until` says
-// how many nanoseconds they took, and whose `reply_to` is answer_alone or answer_framed. Alone: 1 byte, 1 for a value, 0 for an `error`; then
-// that. Framed: for each item 4 bytes, twice the size, plus one for a value; then it, in an encoding of its own.
+// how many nanoseconds they took, and whose `reply_to` is answer_alone or answer_framed. Alone: 1 byte, 1 for a value, 0 for an `error` that is
+// that of all the items; then that. Framed: for each item 4 bytes, twice the size, plus one for a value; then it, in an encoding of its own.
 #pragma once
 
 #include <cloister/wire.hpp>
@@ -26,6 +26,13 @@ struct task_head {
   std::uint16_t tries = 0;  ///< in how many workers item `begin` has ended in vain
   std::uint16_t most_tries = 1;
   std::uint32_t backoff_ms = 0;
+
+  /// Whether a submitter can have put it at the beginning of a letter of that size, or the pool can have left it so.
+  bool is_possible(std::size_t letter_bytes) const noexcept {
+    return code == 0 || (begin < end && (end == 1 || end <= letter_bytes / sizeof(std::uint32_t)) && most_tries > 0 &&
+                         backoff_ms <= most_backoff_ms);
+  }
+  static constexpr std::uint32_t most_backoff_ms = 3'600'000;
 };
 static_assert(is_flat<task_head> && sizeof(task_head) == 56);
 
@@ -34,13 +41,19 @@ constexpr std::uint64_t answer_key(std::uint32_t first, std::uint32_t count) noe
 
 /// Words for the pool's thread.
 struct pool_word {
-  enum class what : std::uint32_t { look, cancel };
+  enum class what : std::uint32_t {
+    look,
+    cancel,  // mark that letter, and end the worker that runs it
+    stop,    // only the latter: it is marked
+  };
   what kind = what::look;
   std::uint32_t unused = 0;
   std::uint64_t lane = 0, ticket = 0;  // cancel
 };
 static_assert(is_flat<pool_word>);
 
+/// Items in one letter.
+inline constexpr std::size_t largest_chunk = std::size_t{1} << 20;
 inline constexpr std::uint64_t tasks_fingerprint = 0x74'61'73'6b'73;
 /// Of a pool's three queues: those before the others, the usual one, and those that wait for idle workers.
 inline constexpr unsigned urgent_queue = 0, normal_queue = 1, idle_queue = 2, pool_queues = 3;

@@ -78,7 +78,9 @@ bool pool_board::cancel(std::uint64_t lane, std::uint64_t ticket) noexcept {
     head().cancelled.fetch_add(1, std::memory_order_seq_cst);
     return true;
   }
-  return false;
+  // Of those, most are of letters that were done before they were cancelled.
+  mark(place_of(its) + next_overwritten_++ % places).store(its, std::memory_order_seq_cst);
+  return true;
 }
 
 std::atomic<std::uint64_t>* pool_board::find_mark(std::uint64_t lane, std::uint64_t ticket) const noexcept {

@@ -92,6 +92,7 @@ class pool_board {
 
   detail::memory memory_;
   bool has_marks_ = false;
+  std::size_t next_overwritten_ = 0;
 };
 
 /// The plain functions that a pool's owner has given for tasks. The owner alone can write there: workers' memory of it is read-only.

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <unordered_set>
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -46,6 +47,7 @@ pool_keeper::pool_keeper(const place& where, pool_options options)
       method_(options_.process.start.value_or(where.default_start_method())),
       depth_(pool_depth() + 1),
       member_(membership::require().serial()),
+      pid_(::getpid()),
       words_(where, {.name = name_ + " words"}),
       ends_(where, {.name = name_ + " ends"}),
       bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -62,11 +64,11 @@ pool_keeper::pool_keeper(const place& where, pool_options options)
 }
 
 pool_keeper::~pool_keeper() {
-  if (is_mine() || over_) {
+  if (::getpid() == pid_) {
     terminate();
-    if (thread_.joinable()) thread_.join();
+    thread_.join();
   } else {
-    thread_.detach();  // it is not here
+    thread_.detach();  // it is not in this copy of the process
   }
 }
 
@@ -133,7 +135,8 @@ std::uint32_t pool_keeper::number_of(const void* function) {
 void pool_keeper::mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept {
   if (!is_mine()) return;
   const std::scoped_lock guard(mutex_);
-  if (!board_.cancel(lane, ticket)) log(log_level::warning, "a pool has no memory to note what is cancelled: a task will run for nobody");
+  if (!board_.cancel(lane, ticket))
+    log(log_level::warning, "a pool has no memory to note what is cancelled: a task will run for nobody");
 }
 
 std::optional<error> pool_keeper::cause() const {
@@ -189,7 +192,12 @@ void pool_keeper::look_around() {
   if (terminating_.load()) return;
   if (closing_.load())
     for (const auto& q : queues_) queue_close(*q, false);
-  while (auto word = words_.try_get()) hear_word(*word);
+  constexpr int words_at_once = 1000;
+  for (int n = 0; n < words_at_once; ++n) {
+    auto word = words_.try_get();
+    if (!word) break;
+    hear_word(*word);
+  }
   while (auto end = ends_.try_get()) hear_end(*end);
   collect_orphans();
   settle_orphans();
@@ -231,6 +239,10 @@ void pool_keeper::kill_the_late() {
     if (!w.link) continue;
     auto& kill_at = board_.entry(i).kill_at;
     auto at = kill_at.load(std::memory_order_seq_cst);
+    if (at == condemned) {  // by whoever writes where it should not, or it is being killed
+      membership::require().signal_now(w.link->incarnation(), SIGKILL);
+      continue;
+    }
     if (at <= 0 || at > now || !kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst)) continue;
     w.killed_for = "its deadline has passed";
     membership::require().signal_now(w.link->incarnation(), SIGKILL);
@@ -238,19 +250,22 @@ void pool_keeper::kill_the_late() {
 }
 
 void pool_keeper::hear_word(const pool_word& word) {
-  if (word.kind != pool_word::what::cancel) return;
+  if (word.kind == pool_word::what::look) return;
   // Marked first, then looked for: whoever begins it meanwhile looks for the mark.
-  mark_cancelled(word.lane, word.ticket);
+  if (word.kind == pool_word::what::cancel) mark_cancelled(word.lane, word.ticket);
   for (unsigned i = 0; i < workers_.size(); ++i) {
     auto& w = workers_[i];
     auto& entry = board_.entry(i);
-    if (!w.link || entry.ticket.load(std::memory_order_acquire) != word.ticket ||
-        entry.lane.load(std::memory_order_relaxed) != word.lane)
-      continue;
+    if (!w.link) continue;
+    // First what runs, then whose it is: if that is still running in the end, it is that letter's. Not between two items: the next one is
+    // looked up.
     auto at = entry.kill_at.load(std::memory_order_seq_cst);
-    // Not between two items: the next one is looked up.
-    if (at <= 0 || !entry.kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst)) continue;
-    w.for_cancel = true;
+    if (at <= 0 || entry.ticket.load(std::memory_order_seq_cst) != word.ticket ||
+        entry.lane.load(std::memory_order_relaxed) != word.lane ||
+        !entry.kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst))
+      continue;
+    w.cancelled_ticket = word.ticket;
+    w.cancelled_lane = word.lane;
     membership::require().signal_now(w.link->incarnation(), SIGKILL);
   }
 }
@@ -264,11 +279,17 @@ void pool_keeper::start_missing() {
     if (workers_.size() < wanted) workers_.resize(wanted);
   }
   auto living_now = living();
-  board_.set_surplus(living_now > wanted ? living_now - wanted : 0);
-  if (living_now > wanted) {
+  unsigned leaving = 0;  // they have taken theirs already
+  for (unsigned i = 0; i < workers_.size(); ++i)
+    if (workers_[i].link && board_.entry(i).left.load(std::memory_order_acquire) == why_left::surplus) ++leaving;
+  const auto surplus = living_now > wanted + leaving ? living_now - leaving - wanted : 0;
+  board_.set_surplus(surplus);
+  if (surplus > surplus_told_) {
     const auto look = encode(task_head{});  // for those who sleep
-    for (auto n = living_now - wanted; n > 0; --n) static_cast<void>(put_bytes(*queues_[normal_queue], look, deadline::passed()));
+    for (auto n = surplus - surplus_told_; n > 0; --n)
+      static_cast<void>(put_bytes(*queues_[normal_queue], look, deadline::passed()));
   }
+  surplus_told_ = surplus;
   if (deadline::now() < no_start_before_) return;
   // What has ended for want of work, and what is closing, comes back when there is some.
   const bool on_demand = options_.idle_timeout.count() > 0 || closing_.load();
@@ -303,12 +324,16 @@ bool pool_keeper::start(unsigned number) {
       request->block.arguments.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     }
     request->block.entry = locate_code(reinterpret_cast<const void*>(&run_pool_worker));
-    auto link = here.start(*request);
+    {
+      auto link = here.start(*request);
+      const std::scoped_lock guard(mutex_);
+      workers_[number].link = std::move(link);
+    }
+    const auto& link = workers_[number].link;
     here.monitor(link->incarnation(), link->pid(), link->name(), {object_of(ends_.handle()).id(), no_role});
-    const std::scoped_lock guard(mutex_);
-    workers_[number] = {std::move(link)};
     return true;
   } catch (const failure& f) {
+    if (workers_[number].link) throw;  // nobody would hear of its end
     if (f.code() == errc::stopping || f.code() == errc::interrupted || f.code() == errc::not_attached) throw;
     start_failed(failed_start, {f.code(), "pool '" + name_ + "': no worker can be started: " + f.error().text()});
     return false;
@@ -368,6 +393,7 @@ void pool_keeper::collect_orphans() {
         const auto bytes = own_copy(o.letter);
         decoder in(bytes);
         o.head = in.value<task_head>();
+        if (!o.head.is_possible(bytes.size())) throw failure(errc::undecodable, "a letter without a head");
         o.name = in.value<std::string>();
       } catch (const failure&) {
         o.letter.deliver();  // nothing that a submitter has put
@@ -400,7 +426,9 @@ void pool_keeper::settle_orphans() {
 
 void pool_keeper::give_back(orphan o) {
   const auto beginning = encode(o.head);
+  const bool wakes = o.queue != &*queues_[normal_queue];
   o.letter.revive(beginning);
+  if (wakes) static_cast<void>(put_bytes(*queues_[normal_queue], encode(task_head{}), deadline::passed()));  // workers sleep there
 }
 
 void pool_keeper::retry() {
@@ -433,7 +461,7 @@ void pool_keeper::settle(orphan o, board_entry& entry, const worker& was, const 
   std::int64_t when = 0;
   if (begun > done) {
     ++head.tries;
-    if (was.for_cancel) {
+    if (was.cancelled_ticket == head.ticket && was.cancelled_lane == head.lane) {
       head.begin = done + 1;
       head.tries = 0;
     } else if (head.tries < head.most_tries) {
@@ -445,12 +473,17 @@ void pool_keeper::settle(orphan o, board_entry& entry, const worker& was, const 
         text += "set aside after it has ended in vain in " + std::to_string(head.tries) + " workers, the last time: ";
       if (was.killed_for != nullptr) text += std::string(was.killed_for) + "; ";
       text += "its worker (pid " + std::to_string(pid) + ") ended: " + exit.text();
-      answer_error(head, done, error(was.killed_for != nullptr ? errc::timed_out : errc::worker_lost, std::move(text), exit));
+      answer_error(head, done, 1, error(was.killed_for != nullptr ? errc::timed_out : errc::worker_lost, std::move(text), exit));
       head.begin = done + 1;
       head.tries = 0;
     }
   }
-  if (head.begin >= head.end) return o.letter.deliver();
+  if (head.begin >= head.end) {
+    // What the submitter has not heard of by then, whatever stood on the board, it will not hear.
+    answer_error(head, 0, head.end, error(errc::worker_lost, task_text(o) + ": its result is lost", exit));
+    board_.forget_cancelled(head.lane, head.ticket);
+    return o.letter.deliver();
+  }
   if (when == 0) return give_back(std::move(o));
   later_.push_back({when, std::move(o)});
 }
@@ -466,28 +499,32 @@ void pool_keeper::answer(const task_head& head, std::uint32_t first, std::uint32
   if (unsent_.size() == 1) send_what_waits();
 }
 
-void pool_keeper::answer_error(const task_head& head, std::uint32_t item, const error& why) {
+void pool_keeper::answer_error(const task_head& head, std::uint32_t first, std::uint32_t count, const error& why) {
   encoder body;
   *body.grow(1) = std::byte{0};
   body.value(why);
-  answer(head, item, 1, false, body.bytes());
+  answer(head, first, count, false, body.bytes());
 }
 
-// In order for each lane.
+// In order for each lane; one that is full holds up no other.
 void pool_keeper::send_what_waits() {
-  for (std::size_t n = unsent_.size(); n > 0; --n) {
+  std::unordered_set<std::uint64_t> full;
+  std::deque<unsent> again;
+  while (!unsent_.empty()) {
     auto next = std::move(unsent_.front());
     unsent_.pop_front();
-    try {
-      auto sent = put_bytes(*lanes_->find(next.lane), next.letter, deadline::passed());
-      if (sent == errc::would_block || sent == errc::no_memory) {
-        unsent_.push_front(std::move(next));
-        return;
-      }
-    } catch (const failure& f) {
-      if (f.code() != errc::gone) log(log_level::warning, "pool '" + name_ + "': an answer is lost: " + f.error().text());
+    bool waits = full.contains(next.lane);
+    if (!waits) {
+      try {
+        auto sent = put_bytes(*lanes_->find(next.lane), next.letter, deadline::passed());
+        waits = sent == errc::would_block || sent == errc::no_memory;
+      } catch (const failure& f) { waits = f.code() != errc::gone; }
     }
+    if (!waits) continue;
+    full.insert(next.lane);
+    again.push_back(std::move(next));
   }
+  unsent_ = std::move(again);
 }
 
 // ---- the end ------------------------------------------------------------------------------------------------------------
@@ -516,7 +553,7 @@ void pool_keeper::stop_all() {
 }
 
 void pool_keeper::fail_orphan(orphan& o, const error& why) {
-  for (auto i = o.head.begin; i < o.head.end; ++i) answer_error(o.head, i, why);
+  answer_error(o.head, o.head.begin, o.head.end - o.head.begin, why);
   o.letter.deliver();
 }
 
@@ -534,14 +571,12 @@ void pool_keeper::fail_what_waits() {
   for (const auto& q : queues_) {
     taken letter;
     while (q->queue().take(self_actor(), letter, deadline::passed())) {
-      try {
-        const auto bytes = own_copy(letter);
-        decoder in(bytes);
-        orphan o{&*q, std::move(letter), in.value<task_head>(), {}};
-        if (o.head.code != 0) fail_orphan(o, why);
-        else o.letter.deliver();
-      } catch (const failure&) {}
-      letter = {};
+      task_head head;
+      std::array<std::byte, sizeof(task_head)> beginning{};
+      letter.copy_to(beginning);
+      if (letter.size() >= sizeof beginning) head = decode<task_head>(beginning);
+      if (head.code != 0 && head.is_possible(letter.size())) answer_error(head, head.begin, head.end - head.begin, why);
+      letter.deliver();
     }
   }
 }

@@ -58,9 +58,9 @@ class pool_keeper final : public detail::pool_owner {
 
  private:
   struct worker {
-    std::shared_ptr<detail::child_link> link;  // null: nobody
-    const char* killed_for = nullptr;          // what is said of the item that it was running
-    bool for_cancel = false;
+    std::shared_ptr<detail::child_link> link;                // null: nobody
+    const char* killed_for = nullptr;                        // what is said of the item that it was running
+    std::uint64_t cancelled_lane = 0, cancelled_ticket = 0;  // the letter for whose sake it was killed
   };
   // A dead letter, taken.
   struct orphan {
@@ -96,7 +96,7 @@ class pool_keeper final : public detail::pool_owner {
   void broken(const error& why);
   void answer(const detail::task_head& head, std::uint32_t first, std::uint32_t count, bool framed,
               std::span<const std::byte> body);
-  void answer_error(const detail::task_head& head, std::uint32_t item, const error& why);
+  void answer_error(const detail::task_head& head, std::uint32_t first, std::uint32_t count, const error& why);
   void send_what_waits();
   unsigned living() const;
   std::string task_text(const orphan& o) const;
@@ -107,6 +107,7 @@ class pool_keeper final : public detail::pool_owner {
   const start_method method_;
   const std::uint32_t depth_;
   const std::uint64_t member_;  // whose it is: a copy of this process has no thread, and may not write into shared memory
+  const pid_t pid_;
   std::array<detail::object_handle, detail::pool_queues> queues_;  // until the thread ends: sources
   const queue<detail::pool_word> words_;
   const queue<exit_notice> ends_;
@@ -119,6 +120,7 @@ class pool_keeper final : public detail::pool_owner {
   pool_board board_;  // marks are set under mutex_
   std::optional<detail::lanes> lanes_;
   unsigned failed_starts_ = 0;
+  unsigned surplus_told_ = 0;  // how many were woken to end
   std::int64_t no_start_before_ = 0;
   std::deque<orphan> orphans_;
   std::vector<later> later_;

@@ -117,8 +117,9 @@ class pool_worker final : result_sink, function_source {
     try {
       std::array<std::byte, sizeof(task_head)> beginning{};
       letter.copy_to(beginning);
-      if (letter.size() < sizeof beginning) throw failure(errc::undecodable, "a letter without a head");
       head = decode<task_head>(beginning);
+      if (letter.size() < sizeof beginning || !head.is_possible(letter.size()))
+        throw failure(errc::undecodable, "a letter without a head");
     } catch (const failure&) { return letter.deliver(), 0; }  // nothing that a submitter has put
     if (head.code == 0) return letter.deliver(), 0;
     try {
@@ -127,25 +128,27 @@ class pool_worker final : result_sink, function_source {
     // On loan it stays where it is. There, if each byte is read once; else from a copy, as others may still write there.
     std::span<const std::byte> bytes;
     if (code != nullptr && code->reads_once() && letter.size() > letter_in_place) bytes = letter.view();
+    bool no_memory = false;
     if (bytes.empty()) {
-      letter_.resize(letter.size());
-      letter.copy_to(letter_);
-      bytes = letter_;
+      try {
+        letter_.resize(letter.size());
+        letter.copy_to(letter_);
+        bytes = letter_;
+      } catch (const std::bad_alloc&) { no_memory = true; }
     }
-    incoming handles(from);
-    decoder in(bytes, &handles);
-    static_cast<void>(in.value<task_head>());
     const auto lease = letter.lease().value();
     fault_point("task", 1);
     entry_.lane.store(head.lane, std::memory_order_relaxed);
-    entry_.begun.store(head.begin, std::memory_order_relaxed);
+    entry_.begun.store(head.begin + 1, std::memory_order_relaxed);  // whatever ends it from here on, it was this item
     entry_.flushed.store(head.begin, std::memory_order_relaxed);
     entry_.written.store(head.begin, std::memory_order_relaxed);
     entry_.kill_at.store(0, std::memory_order_relaxed);
     entry_.ticket.store(head.ticket, std::memory_order_release);
     fault_point("task", 2);
     head_ = head;
-    in_letter_ = head.begin;
+    in_letter_ = done_ = flushed_ = head.begin;
+    used_ = 0;
+    if (no_memory) throw std::bad_alloc();
     bool wanted = true;
     try {
       // Before anything runs: a task may close all descriptors.
@@ -155,6 +158,9 @@ class pool_worker final : result_sink, function_source {
       if (f.code() != errc::gone) throw;
       wanted = false;
     }
+    incoming handles(from);
+    decoder in(bytes, &handles);
+    static_cast<void>(in.value<task_head>());
     if (wanted) run_items(in, code, unknown);
     board_.forget_cancelled(head.lane, head.ticket);
     fault_point("task", 6);
@@ -200,9 +206,12 @@ class pool_worker final : result_sink, function_source {
     if (unreadable)
       return answer(false, &*unreadable, [](encoder& out, const void* e) { out.value(*static_cast<const error*>(e)); });
     entry_.begun.store(i + 1, std::memory_order_release);
-    const auto until = head_.run_ns > 0 ? deadline::now() + head_.run_ns : no_time_limit;
+    // Another one for each item, so that whoever condemns one condemns no other.
+    const auto until = head_.run_ns > 0 && head_.run_ns < no_time_limit / 2
+                           ? deadline::now() + head_.run_ns
+                           : no_time_limit - static_cast<std::int64_t>(++item_number_ % (1U << 30));
     entry_.kill_at.store(until, std::memory_order_seq_cst);
-    if (until < board_.looks_at().load(std::memory_order_seq_cst))
+    if (until < no_time_limit / 2 && until < board_.looks_at().load(std::memory_order_seq_cst))
       static_cast<void>(words_.try_put({pool_word::what::look, 0, 0, 0}));
     if (board_.is_cancelled(head_.lane, head_.ticket)) {
       end_item();
@@ -238,8 +247,15 @@ class pool_worker final : result_sink, function_source {
 
   void done_without_answer() {
     flush();
-    entry_.flushed.store(in_letter_ + 1, std::memory_order_release);
-    entry_.written.store(in_letter_ + 1, std::memory_order_release);
+    flushed_ = done_ = in_letter_ + 1;
+    publish();
+  }
+
+  // In this order: what is flushed and still written is sent twice at most.
+  void publish() {
+    entry_.flushed.store(flushed_, std::memory_order_release);
+    fault_point("flush", 2);
+    entry_.written.store(std::uint64_t{used_} << 32 | done_, std::memory_order_release);
   }
 
   void answer(bool ok, const void* value, void (*encode)(encoder&, const void*)) {
@@ -248,42 +264,36 @@ class pool_worker final : result_sink, function_source {
     item_.handles(&spotter);
     item_.borrow_large();
     encode(item_, value);  // what has no encoding ends here
-    auto w = entry_.written.load(std::memory_order_relaxed);
-    auto used = board_entry::bytes_of(w);
     if (spotter.any || item_.size() > board_entry::buffer_bytes / 4) return send_alone(ok, value, encode);
-    if (used + sizeof(std::uint32_t) + item_.size() > board_entry::buffer_bytes) {
-      flush();
-      used = 0;
-    }
+    if (used_ + sizeof(std::uint32_t) + item_.size() > board_entry::buffer_bytes) flush();
     const auto frame = static_cast<std::uint32_t>(item_.size() << 1 | (ok ? 1 : 0));
-    auto* to = entry_.buffer().data() + used;
+    auto* to = entry_.buffer().data() + used_;
     std::memcpy(to, &frame, sizeof frame);
     to += sizeof frame;
     for (const auto& piece : item_.pieces()) {
       if (!piece.empty()) std::memcpy(to, piece.data(), piece.size());
       to += piece.size();
     }
-    used += static_cast<std::uint32_t>(sizeof frame + item_.size());
-    entry_.written.store(std::uint64_t{used} << 32 | (in_letter_ + 1), std::memory_order_release);
+    used_ += static_cast<std::uint32_t>(sizeof frame + item_.size());
+    done_ = in_letter_ + 1;
+    entry_.written.store(std::uint64_t{used_} << 32 | done_, std::memory_order_release);
   }
 
   // What is written and not sent yet.
   void flush() {
-    const auto w = entry_.written.load(std::memory_order_relaxed);
-    const auto first = entry_.flushed.load(std::memory_order_relaxed), done = board_entry::done_of(w);
     const auto now = deadline::now();
-    if (done > first) {
+    if (done_ > flushed_) {
       encoder head;
-      write_head(head, letter_head{letter_kind::reply, answer_key(first, done - first), head_.ticket, answer_framed,
+      write_head(head, letter_head{letter_kind::reply, answer_key(flushed_, done_ - flushed_), head_.ticket, answer_framed,
                                    now - last_flush_ns_});
-      const std::array<std::span<const std::byte>, 2> pieces{head.bytes(), entry_.buffer().first(board_entry::bytes_of(w))};
+      const std::array<std::span<const std::byte>, 2> pieces{head.bytes(), entry_.buffer().first(used_)};
       auto sent = lane_->queue().put(self_actor(), gathered(pieces), deadline::never());
-      if (!sent && !(sent == errc::closed)) send_refusal(first, done - first, sent.error());
+      if (!sent && !(sent == errc::closed)) send_refusal(flushed_, done_ - flushed_, sent.error());
       fault_point("flush", 1);
     }
-    entry_.flushed.store(done, std::memory_order_release);
-    fault_point("flush", 2);
-    entry_.written.store(done, std::memory_order_release);
+    flushed_ = done_;
+    used_ = 0;
+    publish();
     last_flush_ns_ = now;
   }
 
@@ -297,21 +307,20 @@ class pool_worker final : result_sink, function_source {
     };
     auto sent = send_written(*lane_, whole, [](outgoing& letter) { return letter.put(deadline::never()); });
     if (!sent && !(sent == errc::closed)) send_refusal(in_letter_, 1, sent.error());
-    entry_.flushed.store(in_letter_ + 1, std::memory_order_release);
-    entry_.written.store(in_letter_ + 1, std::memory_order_release);
+    flushed_ = done_ = in_letter_ + 1;
+    publish();
   }
 
-  // Their results cannot be sent: too large, no memory.
+  // Their results cannot be sent: too large, no memory. If this cannot be said either, the pool's thread says that this worker is lost.
   void send_refusal(std::uint32_t first, std::uint32_t count, const error& why) {
     if (why.code() == errc::stopping || why.code() == errc::interrupted) throw failure(why);
-    for (auto i = first; i < first + count; ++i) {
-      const auto whole = [&](encoder& out) {
-        write_head(out, letter_head{letter_kind::reply, answer_key(i, 1), head_.ticket, answer_alone, 0});
-        *out.grow(1) = std::byte{0};
-        out.value(in_task(why));
-      };
-      static_cast<void>(send_written(*lane_, whole, [](outgoing& letter) { return letter.put(deadline::never()); }));
-    }
+    const auto whole = [&](encoder& out) {
+      write_head(out, letter_head{letter_kind::reply, answer_key(first, count), head_.ticket, answer_alone, 0});
+      *out.grow(1) = std::byte{0};
+      out.value(in_task(why));
+    };
+    auto sent = send_written(*lane_, whole, [](outgoing& letter) { return letter.put(deadline::never()); });
+    if (!sent && !(sent == errc::closed)) throw failure(sent.error());
   }
 
   const void* function(std::uint32_t index) override { return functions_.find(index); }
@@ -352,7 +361,9 @@ class pool_worker final : result_sink, function_source {
   task_head head_;
   std::string name_;
   std::shared_ptr<attachment> lane_;
-  std::uint32_t in_letter_ = 0;
+  std::uint32_t in_letter_ = 0;                      // the item
+  std::uint32_t done_ = 0, flushed_ = 0, used_ = 0;  // what is published on the board: others may write there
+  std::uint64_t item_number_ = 0;
   bool ended_ = false;
   std::int64_t last_flush_ns_ = 0;
   encoder item_;
