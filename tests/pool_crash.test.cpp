@@ -509,3 +509,54 @@ TEST_CASE("workers are killed all the time: what may be repeated is done exactly
   CHECK(got == squares(4000 / harness::slowdown));
   CHECK(all_started(p, 3));
 }
+
+TEST_CASE("what is repeated after its back-off wakes a worker, whatever its priority") {
+  const auto priority = GENERATE(task_priority::urgent, task_priority::normal, task_priority::idle);
+  const pool p{here(), {.workers = 1}};
+  const queue<int> deaths{here()};
+  deaths.put(1);
+  const auto f = p.with({.tries = 2, .backoff = 300ms, .priority = priority})
+                     .apply_async(
+                         [](const source<int>& d) {
+                           if (d.try_get()) ::raise(SIGKILL);
+                           return 7;
+                         },
+                         source<int>(deaths));
+  CHECK(f.get(20s).value() == 7);
+}
+
+TEST_CASE("running tasks are cancelled all the time: no other task is lost, and none is left open") {
+  const pool p{here(), {.workers = 2}};
+  const auto task = [](int x) {
+    std::this_thread::sleep_for(100us);
+    return x;
+  };
+  std::minstd_rand random(3);
+  for (int round = 0; round < 40 / harness::slowdown; ++round) {
+    std::vector<future<int>> all;
+    for (int i = 0; i < 40; ++i) all.push_back(p.apply_async(task, i));
+    std::set<int> cancelled;
+    for (int n = 0; n < 10; ++n) {
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
+      const auto which = static_cast<int>(random() % 40);
+      if (all[static_cast<std::size_t>(which)].cancel()) cancelled.insert(which);
+    }
+    for (int i = 0; i < 40; ++i) {
+      const auto r = all[static_cast<std::size_t>(i)].get(20s);
+      if (cancelled.contains(i)) CHECK(r == errc::cancelled);
+      else CHECK(r.value() == i);
+    }
+  }
+}
+
+TEST_CASE("a function that cannot be decoded is no poison: its call fails, and no worker is lost twice for it") {
+  struct bad_function {
+    treacherous state;
+    int operator()(int x) const { return x; }
+  };
+  const pool p{here(), {.workers = 1}};
+  CHECK(p.apply_async(bad_function{{3}}, 1).get(20s) == errc::undecodable);
+  CHECK(p.apply_async(bad_function{{1}}, 1).get(20s) == errc::worker_lost);
+  CHECK(p.apply_async(bad_function{{2}}, 1).get(20s) == errc::worker_lost);
+  CHECK(p.apply_async(bad_function{{0}}, 1).get(20s).value() == 1);
+}

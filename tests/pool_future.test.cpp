@@ -29,6 +29,22 @@ std::vector<int> up_to(int n) {
   return v;
 }
 
+// Never ends, and counts how much of it was read.
+struct endless {
+  long* pulled;
+  struct iterator {
+    using value_type = int;
+    using difference_type = std::ptrdiff_t;
+    long* pulled;
+    int operator*() const { return static_cast<int>(++*pulled % 100); }
+    iterator& operator++() { return *this; }
+    void operator++(int) {}
+    friend bool operator==(const iterator&, std::default_sentinel_t) { return false; }
+  };
+  iterator begin() const { return {pulled}; }
+  std::default_sentinel_t end() const { return {}; }
+};
+
 // A coroutine that nobody waits for; what it finds goes into a queue.
 struct detached {
   struct promise_type {
@@ -357,4 +373,30 @@ TEST_CASE("thousands of cancellations at once are all remembered") {
   go.put(1);
   CHECK(p.apply_async(square, 3).get(50s).value() == 9);
   CHECK(ran.empty());
+}
+
+TEST_CASE("whoever only asks whether it is ready hears of it; after terminate and join all are") {
+  const pool p{here(), {.workers = 1}};
+  const auto f = p.apply_async(square, 3);
+  CHECK(harness::eventually([&] { return f.ready(); }, 20s));
+  std::vector<future<int>> all;
+  for (int i = 0; i < 1000; ++i) all.push_back(p.apply_async(square, i));
+  GENERATE(0, 1) == 0 ? p.terminate() : p.close();
+  p.join();
+  CHECK(std::ranges::all_of(all, [](const auto& it) { return it.ready(); }));
+}
+
+TEST_CASE("promise 30: endless input is pulled no further ahead than the window, with chunks, too; leaving it returns") {
+  const std::size_t chunk = GENERATE(1, 3, 64);
+  const pool p{here(), {.workers = 2}};
+  long pulled = 0;
+  const endless input{&pulled};
+  {
+    auto results = p.with({.chunk = chunk, .window = 10}).imap(square, input);
+    for (long taken = 0; taken < 200; ++taken) {
+      REQUIRE(results.next(20s)->value() >= 0);
+      REQUIRE(pulled - taken <= 10 + 1);
+    }
+  }
+  CHECK(p.apply_async(square, 3).get(20s).value() == 9);
 }
