@@ -355,6 +355,12 @@ owned_fd move_to_memfd(start_block& block) {
 }
 
 std::shared_ptr<child_link> membership::start(const start_request& what) {
+  auto link = begin_start(what);
+  end_start(link);
+  return link;
+}
+
+std::shared_ptr<child_link> membership::begin_start(const start_request& what) {
   auto block = what.block;
   const owned_fd arguments = move_to_memfd(block);
   const std::string title = "process '" + block.name + "' start: ";
@@ -367,10 +373,12 @@ std::shared_ptr<child_link> membership::start(const start_request& what) {
                                      " handles and descriptors among its arguments");
   auto link = std::make_shared<child_link>(std::move(mine), block.name, block.daemon, block.shutdown_ns);
   send_request(control_, start_process{std::move(block)}, fds, title);
-  theirs.reset();
+  return link;
+}
+
+void membership::end_start(const std::shared_ptr<child_link>& link) {
   link->await_start();
   remember(link);
-  return link;
 }
 
 void membership::remember(const std::shared_ptr<child_link>& link) {

@@ -293,51 +293,58 @@ void pool_keeper::start_missing() {
   if (deadline::now() < no_start_before_) return;
   // What has ended for want of work, and what is closing, comes back when there is some.
   const bool on_demand = options_.idle_timeout.count() > 0 || closing_.load();
-  for (unsigned i = 0; i < workers_.size() && living_now < wanted; ++i) {
-    if (workers_[i].link) continue;
-    if (on_demand && !anything_waits()) return;
-    if (!start(i)) return;
-    ++living_now;
+  // All are asked for before the first is waited for.
+  std::vector<std::pair<unsigned, std::shared_ptr<child_link>>> begun;
+  try {
+    for (unsigned i = 0; i < workers_.size() && living_now < wanted; ++i) {
+      if (workers_[i].link) continue;
+      if (on_demand && !anything_waits()) break;
+      begun.emplace_back(i, begin_start(i));
+      ++living_now;
+    }
+  } catch (const failure& f) { not_started(f); }
+  for (auto& [number, link] : begun) {
+    try {
+      membership::require().end_start(link);
+    } catch (const failure& f) {
+      not_started(f);
+      continue;
+    }
+    {
+      const std::scoped_lock guard(mutex_);
+      workers_[number].link = link;
+    }
+    membership::require().monitor(link->incarnation(), link->pid(), link->name(), {object_of(ends_.handle()).id(), no_role});
   }
 }
 
-bool pool_keeper::start(unsigned number) {
-  auto& here = membership::require();
-  try {
-    board_.reserve(number);
-    board_.entry(number).reset();
-    auto options = options_.process;
-    options.name = name_ + "-" + std::to_string(number + 1);
-    options.daemon = true;
-    options.start = method_ == start_method::fork ? start_method::forkserver : method_;
-    const auto request = make_request(method_, options);
-    {
-      start_handles handles(*request);
-      encoder out(&handles);
-      for (const auto& q : queues_) queue_to_message(out, q, source_role);
-      out.value(sink<pool_word>(words_));
-      for (const int fd : {board_.fd(), functions_.fd()}) out.value(owned_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)));
-      out.value(worker_terms{name_, number, depth_, static_cast<std::uint64_t>(options_.max_tasks_per_worker.value_or(0)),
-                             options_.max_memory_per_worker, options_.idle_timeout.count(), options_.initializer.code_});
-      if (options_.initializer.code_ != 0) options_.initializer.write_(out);
-      const auto bytes = out.bytes();
-      request->block.arguments.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-    request->block.entry = locate_code(reinterpret_cast<const void*>(&run_pool_worker));
-    {
-      auto link = here.start(*request);
-      const std::scoped_lock guard(mutex_);
-      workers_[number].link = std::move(link);
-    }
-    const auto& link = workers_[number].link;
-    here.monitor(link->incarnation(), link->pid(), link->name(), {object_of(ends_.handle()).id(), no_role});
-    return true;
-  } catch (const failure& f) {
-    if (workers_[number].link) throw;  // nobody would hear of its end
-    if (f.code() == errc::stopping || f.code() == errc::interrupted || f.code() == errc::not_attached) throw;
-    start_failed(failed_start, {f.code(), "pool '" + name_ + "': no worker can be started: " + f.error().text()});
-    return false;
+std::shared_ptr<child_link> pool_keeper::begin_start(unsigned number) {
+  board_.reserve(number);
+  board_.entry(number).reset();
+  auto options = options_.process;
+  options.name = name_ + "-" + std::to_string(number + 1);
+  options.daemon = true;
+  options.start = method_ == start_method::fork ? start_method::forkserver : method_;
+  const auto request = make_request(method_, options);
+  {
+    start_handles handles(*request);
+    encoder out(&handles);
+    for (const auto& q : queues_) queue_to_message(out, q, source_role);
+    out.value(sink<pool_word>(words_));
+    for (const int fd : {board_.fd(), functions_.fd()}) out.value(owned_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)));
+    out.value(worker_terms{name_, number, depth_, static_cast<std::uint64_t>(options_.max_tasks_per_worker.value_or(0)),
+                           options_.max_memory_per_worker, options_.idle_timeout.count(), options_.initializer.code_});
+    if (options_.initializer.code_ != 0) options_.initializer.write_(out);
+    const auto bytes = out.bytes();
+    request->block.arguments.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
+  request->block.entry = locate_code(reinterpret_cast<const void*>(&run_pool_worker));
+  return membership::require().begin_start(*request);
+}
+
+void pool_keeper::not_started(const failure& f) {
+  if (f.code() == errc::stopping || f.code() == errc::interrupted || f.code() == errc::not_attached) throw f;
+  start_failed(failed_start, {f.code(), "pool '" + name_ + "': no worker can be started: " + f.error().text()});
 }
 
 void pool_keeper::start_failed(unsigned weight, const error& why) {

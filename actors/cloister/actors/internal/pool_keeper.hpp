@@ -77,7 +77,8 @@ class pool_keeper final : public detail::pool_owner {
   void run();
   void look_around();
   void start_missing();
-  bool start(unsigned number);
+  std::shared_ptr<detail::child_link> begin_start(unsigned number);
+  void not_started(const failure& f);
   void start_failed(unsigned weight, const error& why);
   void hear_word(const detail::pool_word& word);
   void hear_end(const exit_notice& notice);
