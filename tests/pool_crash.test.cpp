@@ -252,12 +252,12 @@ TEST_CASE("ExecutorDeadlockTest.test_crash_big_data: a worker is killed while it
 }
 
 TEST_CASE("promise 05: a callback that throws is said so, and the pool goes on; terminate from a callback returns") {
+  const queue<int> said{here()};  // before the pool, whose end waits for callbacks
   const pool p{here(), {.workers = 2}};
   const auto f = p.apply_async(square, 2);
   f.then([](const result<int>&) { throw std::runtime_error("from a callback"); });
   CHECK(f.get() == 4);
   CHECK(p.map(square, up_to(1000)) == squares(1000));
-  queue<int> said{here()};
   p.apply_async(square, 3).then([&](const result<int>& r) {
     p.terminate();
     said.put(r.value());
