@@ -153,11 +153,11 @@ TEST_CASE("_TestPool.test_starmap, test_starmap_async: the parts of tuples and p
 }
 
 TEST_CASE("_TestPool.test_map_async, test_map_async_callbacks: called once with the whole, or once with the error") {
+  const queue<std::vector<int>> all{here()};  // before the pool, whose end waits for callbacks
+  const queue<std::string> what{here()};
   const pool p{here(), {.workers = 2}};
-  queue<std::vector<int>> all{here()};
   p.map_async(square, up_to(10)).then([&](const result<std::vector<int>>& r) { all.put(r.value()); });
   CHECK(all.get() == squares(10));
-  queue<std::string> what{here()};
   const auto f = p.map_async([](int x) { return x == 3 ? throw std::invalid_argument("three") : x; }, up_to(10));
   f.then([&](const result<std::vector<int>>& r) { what.put(r.error().text()); });
   CHECK(what.get().find("std::invalid_argument: three") != std::string::npos);
@@ -506,6 +506,7 @@ TEST_CASE("urgent tasks are before all others that wait, idle ones behind") {
 }
 
 TEST_CASE("progress: done, total and rate, from the thread that waits, or from that of the callbacks") {
+  std::atomic<std::size_t> seen{0};
   const pool p{here(), {.workers = 2}};
   const auto me = std::this_thread::get_id();
   std::size_t last = 0;
@@ -519,7 +520,6 @@ TEST_CASE("progress: done, total and rate, from the thread that waits, or from t
   CHECK(p.with({.chunk = 5, .on_progress = on_progress}).map(square, up_to(100)) == squares(100));
   CHECK(last == 100);
   CHECK(mine);
-  std::atomic<std::size_t> seen{0};
   const auto f = p.with({.chunk = 5, .on_progress = [&](const progress& now) { seen = now.done; }}).map_async(square, up_to(100));
   CHECK(f.get() == squares(100));
   CHECK(harness::eventually([&] { return seen == 100; }));

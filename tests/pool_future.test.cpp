@@ -252,9 +252,9 @@ TEST_CASE("AsCompletedTests.test_no_timeout, test_future_times_out: each once, a
 
 TEST_CASE(
     "FutureTests.test_done_callback_*: with the result, the error or the cancellation; also when it is added late; what it throws is logged") {
+  const queue<std::string> said{here()};  // before the pool, whose end waits for callbacks
   const pool p{here(), {.workers = 2}};
   const queue<int> go{here()};
-  const queue<std::string> said{here()};
   const auto say = [&](const result<int>& r) { said.put(r ? std::to_string(*r) : std::string(to_string(r.error().code()))); };
   const auto good = p.apply_async(square, 3), bad = p.apply_async(fails, 1);
   const auto gone = p.apply_async(after, source<int>(go), 1);
