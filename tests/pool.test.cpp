@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pool as Python's tests have it: mapping, lazy input, errors, workers that are replaced, and its end.
-#include "process_support.hpp"
-
-#include <cloister/actors/pool.hpp>
+#include "pool_support.hpp"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +8,6 @@
 #include <deque>
 #include <forward_list>
 #include <map>
-#include <numeric>
 #include <set>
 #include <stdexcept>
 
@@ -21,7 +18,6 @@ using namespace support;
 
 namespace {
 
-int square(int x) { return x * x; }
 int multiply(int x, int y) { return x * y; }
 struct power {
   int exponent;
@@ -31,24 +27,11 @@ struct power {
     return r;
   }
 };
-std::vector<int> up_to(int n) {
-  std::vector<int> v(static_cast<std::size_t>(n));
-  std::iota(v.begin(), v.end(), 0);
-  return v;
-}
-std::vector<int> squares(int n) {
-  auto v = up_to(n);
-  for (auto& x : v) x *= x;
-  return v;
-}
 pool_options with_method(start_method how, int workers = 4) {
   pool_options o;
   o.workers = workers;
   o.process.start = how;
   return o;
-}
-bool all_started(const pool& p, std::size_t n) {
-  return harness::eventually([&] { return p.workers().size() == n; });
 }
 // Has no encoding if it holds no value.
 struct refuses_to_be_made {

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pool when something dies: workers at every step, tasks that end or hang their worker, what cannot be decoded, the owner, a submitter.
-#include "process_support.hpp"
-
-#include <cloister/actors/pool.hpp>
+#include "pool_support.hpp"
 
 #include <algorithm>
 #include <csignal>
-#include <numeric>
 #include <random>
 #include <set>
 #include <stdexcept>
@@ -19,20 +16,6 @@ using namespace support;
 
 namespace {
 
-int square(int x) { return x * x; }
-std::vector<int> up_to(int n) {
-  std::vector<int> v(static_cast<std::size_t>(n));
-  std::iota(v.begin(), v.end(), 0);
-  return v;
-}
-std::vector<int> squares(int n) {
-  auto v = up_to(n);
-  for (auto& x : v) x *= x;
-  return v;
-}
-bool all_started(const pool& p, std::size_t n) {
-  return harness::eventually([&] { return p.workers().size() == n; }, 20s);
-}
 // The first worker that starts is armed; the others are not.
 struct armed {
   std::string point;

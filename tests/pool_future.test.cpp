@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Futures, and the pool as concurrent.futures' tests have it.
-#include "process_support.hpp"
-
-#include <cloister/actors/pool.hpp>
+#include "pool_support.hpp"
 
 #include <algorithm>
 #include <csignal>
-#include <numeric>
 #include <set>
 #include <stdexcept>
 
@@ -17,16 +14,10 @@ using namespace support;
 
 namespace {
 
-int square(int x) { return x * x; }
 int fails(int x) { throw std::domain_error(std::to_string(x)); }
 int after(const source<int>& go, int x) {
   static_cast<void>(go.get());
   return x;
-}
-std::vector<int> up_to(int n) {
-  std::vector<int> v(static_cast<std::size_t>(n));
-  std::iota(v.begin(), v.end(), 0);
-  return v;
 }
 
 // Never ends, and counts how much of it was read.

@@ -6,7 +6,6 @@
 #include <cloister/detail/stop.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace cloister {
 
@@ -23,10 +22,7 @@ detail::job_origin pool_handle::origin(const char* call, std::uint64_t code) con
 }
 
 void pool_handle::refuse_in_own_worker(const char* call) const {
-  if (detail::inbox::working_for() == link().id())
-    throw failure(errc::deadlock,
-                  "pool '" + name() + "' " + call +
-                      ": a task of a pool waits for another task of the same pool, which may be waiting for its worker");
+  if (detail::inbox::working_for() == link().id()) throw failure(detail::inbox::own_worker_error("pool '" + name() + "' " + call));
 }
 
 detail::task_head pool_handle::head(std::uint64_t code) const {
@@ -78,7 +74,8 @@ void check_size(const std::string& name, const char* call, int workers) {
 }  // namespace
 
 pool::pool(const place& where, pool_options options) {
-  const auto name = options.name.empty() ? "pool" : options.name;
+  if (options.name.empty()) options.name = "pool";
+  const auto name = options.name;
   check_size(name, "", options.workers);
   if (options.max_tasks_per_worker.value_or(1) < 1)
     throw failure(errc::invalid,

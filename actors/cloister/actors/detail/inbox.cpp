@@ -177,10 +177,12 @@ bool inbox::cancel(job& what) {
 
 // ---- waiting and reading ----------------------------------------------------------------------------------------------
 
+error inbox::own_worker_error(const std::string& what) {
+  return {errc::deadlock, what + ": a task of a pool waits for another task of the same pool, which may be waiting for its worker"};
+}
+
 result<void> inbox::wait(const job& what, const std::function<bool()>& ready, deadline until) {
-  if (working_for() == what.pool()->id() && !ready())
-    return {errc::deadlock,
-            what.what() + ": a task of a pool waits for another task of the same pool, which may be waiting for its worker"};
+  if (working_for() == what.pool()->id() && !ready()) return own_worker_error(what.what());
   return wait(what.what(), ready, until);
 }
 

@@ -131,6 +131,8 @@ class inbox {
 
   /// The pool whose worker this process is; 0: it is none.
   static std::uint64_t working_for() noexcept { return working_for_; }
+  /// `what` waits in a worker of its own pool.
+  static error own_worker_error(const std::string& what);
   static void work_for(std::uint64_t pool) noexcept { working_for_ = pool; }
 
  private:

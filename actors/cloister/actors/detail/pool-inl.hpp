@@ -104,8 +104,8 @@ class stream_job final : public job {
     else if (item >= taken_ && item - taken_ < results_.size()) results_[item - taken_].emplace(std::move(r));
   }
   const bool ordered_;
-  std::deque<std::optional<result<value_type>>> results_;  // guarded by mutex_
-  std::size_t open_ = 0;                                   // guarded by mutex_
+  std::deque<std::optional<result<value_type>>> results_;  // guarded by mutex()
+  std::size_t open_ = 0;                                   // guarded by mutex()
   std::size_t taken_ = 0;                                  // written by the one who takes
 };
 

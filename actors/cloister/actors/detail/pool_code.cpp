@@ -9,7 +9,7 @@ namespace cloister::detail {
 std::uint64_t named_code::number() const {
   if (const auto known = number_.load(std::memory_order_relaxed); known != 0) return known;
   const auto where = locate_code(code_);
-  const auto n = (number_of_type(where.build_id) ^ where.offset * 0x9e3779b97f4a7c15u) | 1;
+  const auto n = (number_of_name(where.build_id) ^ where.offset * 0x9e3779b97f4a7c15u) | 1;
   number_.store(n, std::memory_order_relaxed);
   return n;
 }

@@ -4,6 +4,7 @@
 // n-th of those that the pool's owner has given, in a table that nobody else can write.
 #pragma once
 
+#include <cloister/detail/actor_core.hpp>
 #include <cloister/detail/body.hpp>
 #include <cloister/error.hpp>
 #include <cloister/wire.hpp>
@@ -16,12 +17,6 @@
 #include <utility>
 
 namespace cloister::detail {
-
-constexpr std::uint64_t number_of_type(std::string_view name) noexcept {  // FNV-1a
-  std::uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return h;
-}
 
 /// What a pool's initializer has made in this worker.
 struct worker_state {
@@ -172,7 +167,7 @@ class task_of<F, task_parameters<Node, State, All>, type_list<Item...>, type_lis
 
   void run(decoder& in, task_surroundings& with) override {
     if constexpr (!std::is_void_v<State>) {
-      if (with.state.type != number_of_type(type_name<State>))
+      if (with.state.type != number_of_name(type_name<State>))
         throw failure(errc::invalid,
                       "the task wants a '" + readable(type_name<State>) + "', which this pool's initializer does not make");
     }
@@ -251,7 +246,7 @@ struct initializer_of {
         made object;
       };
       auto held = std::shared_ptr<holder>(new holder{call(std::index_sequence_for<P...>{})});
-      return {std::shared_ptr<void>(held, &held->object), number_of_type(type_name<made>)};
+      return {std::shared_ptr<void>(held, &held->object), number_of_name(type_name<made>)};
     }
   }
   static inline const named_code entry{&make};

@@ -5,6 +5,10 @@
 
 namespace cloister::detail {
 
+void wake_worker(attachment& normal) {
+  static_cast<void>(put_bytes(normal, encode(task_head{}), deadline::passed()));  // closed: then they look around anyway
+}
+
 std::uint32_t pool_link::number_of(const void* function) const {
   if (!owner_)
     throw failure(errc::invalid,
@@ -55,9 +59,7 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
   });
   at_the_end.done = true;
   if (!put) return in.fail(head.ticket, put_error(*of, put.error()));
-  if (queue == normal_queue) return;
-  const auto look = encode(task_head{});
-  static_cast<void>(put_bytes(normal, look, deadline::passed()));  // closed: then they look there anyway
+  if (queue != normal_queue) wake_worker(normal);
 }
 
 void pool_link::cancel(std::uint64_t lane, std::uint64_t ticket) const noexcept {

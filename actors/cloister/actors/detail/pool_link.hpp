@@ -33,6 +33,9 @@ class pool_owner {
   virtual void mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept = 0;
 };
 
+/// A letter that says nothing, into a pool's normal queue: workers sleep there, and whoever takes it looks around.
+void wake_worker(attachment& normal);
+
 class pool_link {
  public:
   pool_link(std::array<object_handle, pool_queues> queues, sink<pool_word> words, unsigned workers,

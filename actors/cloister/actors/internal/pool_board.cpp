@@ -61,9 +61,6 @@ std::uint64_t mark_of(std::uint64_t lane, std::uint64_t ticket) noexcept {
   const auto mark = lane * 0x9e3779b97f4a7c15u ^ ticket;
   return mark != 0 ? mark : 1;
 }
-}  // namespace
-
-namespace {
 std::size_t place_of(std::uint64_t mark) noexcept { return static_cast<std::size_t>(mark * 0xbf58476d1ce4e5b9u >> 40); }
 }  // namespace
 

@@ -42,6 +42,11 @@ struct board_entry {
   static std::uint32_t done_of(std::uint64_t written) noexcept { return static_cast<std::uint32_t>(written); }
   static std::uint32_t bytes_of(std::uint64_t written) noexcept { return static_cast<std::uint32_t>(written >> 32); }
   std::span<std::byte> buffer() noexcept { return {reinterpret_cast<std::byte*>(this) + 64, buffer_bytes}; }
+  /// That letter is the one that it has.
+  bool has(std::uint64_t lane_of_it, std::uint64_t ticket_of_it) const noexcept {
+    return ticket_of_it != 0 && ticket.load(std::memory_order_seq_cst) == ticket_of_it &&
+           lane.load(std::memory_order_relaxed) == lane_of_it;
+  }
   void reset() noexcept;
 };
 static_assert(sizeof(board_entry) <= 64);

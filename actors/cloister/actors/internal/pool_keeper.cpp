@@ -37,12 +37,10 @@ object_handle make_tasks(const std::string& name, std::uint32_t options) {
   return {made.object(), source_role};
 }
 
-std::string name_of(const pool_options& options) { return options.name.empty() ? "pool" : options.name; }
-
 }  // namespace
 
 pool_keeper::pool_keeper(const place& where, pool_options options)
-    : name_(name_of(options)),
+    : name_(options.name),
       options_(std::move(options)),
       method_(options_.process.start.value_or(where.default_start_method())),
       depth_(pool_depth() + 1),
@@ -260,8 +258,7 @@ void pool_keeper::hear_word(const pool_word& word) {
     // First what runs, then whose it is: if that is still running in the end, it is that letter's. Not between two items: the next one is
     // looked up.
     auto at = entry.kill_at.load(std::memory_order_seq_cst);
-    if (at <= 0 || entry.ticket.load(std::memory_order_seq_cst) != word.ticket ||
-        entry.lane.load(std::memory_order_relaxed) != word.lane ||
+    if (at <= 0 || !entry.has(word.lane, word.ticket) ||
         !entry.kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst))
       continue;
     w.cancelled_ticket = word.ticket;
@@ -284,11 +281,7 @@ void pool_keeper::start_missing() {
     if (workers_[i].link && board_.entry(i).left.load(std::memory_order_acquire) == why_left::surplus) ++leaving;
   const auto surplus = living_now > wanted + leaving ? living_now - leaving - wanted : 0;
   board_.set_surplus(surplus);
-  if (surplus > surplus_told_) {
-    const auto look = encode(task_head{});  // for those who sleep
-    for (auto n = surplus - surplus_told_; n > 0; --n)
-      static_cast<void>(put_bytes(*queues_[normal_queue], look, deadline::passed()));
-  }
+  for (auto told = surplus_told_; told < surplus; ++told) wake_worker(*queues_[normal_queue]);
   surplus_told_ = surplus;
   if (deadline::now() < no_start_before_) return;
   // What has ended for want of work, and what is closing, comes back when there is some.
@@ -369,15 +362,12 @@ void pool_keeper::hear_end(const exit_notice& notice) {
     *found = {};
   }
   collect_orphans();
-  const auto lane = entry.lane.load(std::memory_order_relaxed), ticket = entry.ticket.load(std::memory_order_acquire);
-  if (ticket != 0) {
-    for (auto o = orphans_.begin(); o != orphans_.end(); ++o) {
-      if (o->head.ticket != ticket || o->head.lane != lane) continue;
-      auto its = std::move(*o);
-      orphans_.erase(o);
-      settle(std::move(its), entry, was, exit, notice.process.pid);
-      break;
-    }
+  const auto its =
+      std::find_if(orphans_.begin(), orphans_.end(), [&](const orphan& o) { return entry.has(o.head.lane, o.head.ticket); });
+  if (its != orphans_.end()) {
+    auto left = std::move(*its);
+    orphans_.erase(its);
+    settle(std::move(left), entry, was, exit, notice.process.pid);
   }
   if (entry.life.load(std::memory_order_acquire) == worker_life::ready) {
     failed_starts_ = 0;
@@ -417,9 +407,7 @@ void pool_keeper::settle_orphans() {
     bool named = false;
     for (unsigned i = 0; i < workers_.size() && !named; ++i) {
       if (!workers_[i].link) continue;
-      const auto& entry = board_.entry(i);
-      named = entry.ticket.load(std::memory_order_acquire) == o->head.ticket &&
-              entry.lane.load(std::memory_order_relaxed) == o->head.lane;
+      named = board_.entry(i).has(o->head.lane, o->head.ticket);
     }
     if (named) {
       ++o;
@@ -435,7 +423,7 @@ void pool_keeper::give_back(orphan o) {
   const auto beginning = encode(o.head);
   const bool wakes = o.queue != &*queues_[normal_queue];
   o.letter.revive(beginning);
-  if (wakes) static_cast<void>(put_bytes(*queues_[normal_queue], encode(task_head{}), deadline::passed()));  // workers sleep there
+  if (wakes) wake_worker(*queues_[normal_queue]);
 }
 
 void pool_keeper::retry() {

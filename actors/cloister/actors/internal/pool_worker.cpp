@@ -203,8 +203,7 @@ class pool_worker final : result_sink, function_source {
 
   void run_item(std::uint32_t i, task_body* body, const std::optional<error>& unreadable, decoder& in) {
     in_letter_ = i;
-    if (unreadable)
-      return answer(false, &*unreadable, [](encoder& out, const void* e) { out.value(*static_cast<const error*>(e)); });
+    if (unreadable) return answer(*unreadable);
     entry_.begun.store(i + 1, std::memory_order_release);
     // Another one for each item, so that whoever condemns one condemns no other.
     const auto until = head_.run_ns > 0 && head_.run_ns < no_time_limit / 2
@@ -227,7 +226,7 @@ class pool_worker final : result_sink, function_source {
     } catch (...) { why = in_task(thrown(with.stage)); }
     if (!ended_) end_item();
     fault_point("task", 4);
-    if (why) answer(false, &*why, [](encoder& out, const void* e) { out.value(*static_cast<const error*>(e)); });
+    if (why) answer(*why);
     fault_point("task", 5);
     if (deadline::now() - last_flush_ns_ > flush_after_ns) flush();
   }
@@ -258,6 +257,9 @@ class pool_worker final : result_sink, function_source {
     entry_.written.store(std::uint64_t{used_} << 32 | done_, std::memory_order_release);
   }
 
+  void answer(const error& why) {
+    answer(false, &why, [](encoder& out, const void* e) { out.value(*static_cast<const error*>(e)); });
+  }
   void answer(bool ok, const void* value, void (*encode)(encoder&, const void*)) {
     handle_spotter spotter;
     item_.clear();
