@@ -6,6 +6,8 @@
 
 #include <csignal>
 
+#include <sys/wait.h>
+
 using namespace cloister;
 using namespace support;
 namespace kit = cloister::testing;
@@ -91,6 +93,20 @@ TEST_CASE("what is left behind is found, and nothing else") {
     CHECK(found.find("shared memory") != std::string::npos);
   }
   CHECK(leaks.found() == "");
+}
+
+TEST_CASE("leaks are counted while other processes come and go") {
+  std::vector<harness::child> forking;
+  for (int k = 0; k < 6; ++k)
+    forking.emplace_back([] {
+      for (int n = 0; n < 1000; ++n)
+        if (const pid_t one = ::fork(); one == 0)
+          ::_exit(0);
+        else
+          ::waitpid(one, nullptr, 0);
+    });
+  for (int n = 0; n < 300; ++n) CHECK_NOTHROW(kit::leak_check{});
+  for (auto& one : forking) CHECK(one.wait().success());
 }
 
 TEST_CASE("an actor that has ended leaves nothing with the process that made it") {

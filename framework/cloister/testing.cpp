@@ -197,7 +197,8 @@ std::size_t count_processes() {
     const auto pid = static_cast<pid_t>(std::atol(entry.path().filename().c_str()));
     if (pid <= 0) continue;
     std::ifstream in(entry.path() / "stat");
-    const std::string text((std::istreambuf_iterator<char>(in)), {});
+    std::string text;
+    std::getline(in, text);  // does not throw as reading the buffer would, when the process has gone since the file was opened
     const auto end = text.rfind(')');
     if (end == std::string::npos) continue;
     int parent = 0;
