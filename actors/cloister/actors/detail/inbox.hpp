@@ -155,7 +155,7 @@ class inbox {
 
   const object_handle lane_;
   const std::uint64_t member_;  // whose it is
-  inbox* const before_;         // of earlier nodes, or the parent's: never destroyed
+  [[maybe_unused]] inbox* const before_;  // of earlier nodes, or the parent's: never destroyed, found from here by who looks for leaks
 
   std::mutex mutex_;
   std::condition_variable changed_;
