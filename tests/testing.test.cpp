@@ -100,7 +100,7 @@ TEST_CASE("leaks are counted while other processes come and go") {
   for (int k = 0; k < 6; ++k)
     forking.emplace_back([] {
       for (int n = 0; n < 1000; ++n)
-        if (const pid_t one = ::fork(); one == 0)
+        if (const pid_t one = ::vfork(); one == 0)
           ::_exit(0);
         else
           ::waitpid(one, nullptr, 0);

@@ -49,7 +49,7 @@ void supervision::begin() {
 
 void supervision::on(supervision_event event) {
   if (const auto* call = std::get_if<called>(&event)) {
-    if (auto answer = answer_question(call->what)) return world_.answer(call->answer_to, *std::move(answer));
+    if (auto value = answer_question(call->what)) return world_.answer(call->answer_to, *std::move(value));
   }
   if (std::holds_alternative<abandoned>(event)) abandoned_ = true;
   if (const auto* call = std::get_if<called>(&event); call != nullptr && std::holds_alternative<stop_supervisor>(call->what))
