@@ -58,7 +58,7 @@ pool_handle codec<pool_handle>::get(decoder& in) {
   std::array<detail::object_handle, detail::pool_queues> queues;
   for (auto& q : queues) q = detail::queue_from_message(in, detail::sink_role, detail::tasks_fingerprint);
   auto words = in.value<sink<detail::pool_word>>();
-  const auto workers = std::clamp<std::uint32_t>(in.value<std::uint32_t>(), 1, internal::pool_board::most_workers);
+  const auto workers = std::clamp<std::uint32_t>(in.value<std::uint32_t>(), 1, internal::most_workers);
   return {std::make_shared<detail::pool_link>(std::move(queues), std::move(words), workers, nullptr),
           std::make_shared<const task_options>()};
 }
@@ -67,9 +67,9 @@ pool_handle codec<pool_handle>::get(decoder& in) {
 
 namespace {
 void check_size(const std::string& name, const char* call, int workers) {
-  if (workers < 1 || workers > static_cast<int>(internal::pool_board::most_workers))
+  if (workers < 1 || workers > static_cast<int>(internal::most_workers))
     throw failure(errc::invalid, "pool '" + name + "'" + call + ": " + std::to_string(workers) + " workers; it has 1 to " +
-                                     std::to_string(internal::pool_board::most_workers));
+                                     std::to_string(internal::most_workers));
 }
 }  // namespace
 

@@ -220,22 +220,20 @@ std::int64_t pool_keeper::next_time() {
   for (const auto& l : later_) next = std::min(next, l.when);
   if (!unsent_.empty()) next = std::min(next, deadline::now() + unsent_pause_ns);
   if (living() < wanted_.load() && no_start_before_ > deadline::now()) next = std::min(next, no_start_before_);
-  board_.looks_at().store(next, std::memory_order_seq_cst);
-  for (unsigned i = 0; i < workers_.size(); ++i) {
-    if (!workers_[i].link) continue;
-    const auto at = board_.entry(i).kill_at.load(std::memory_order_seq_cst);
+  for (const auto& w : workers_) {
+    if (!w.link) continue;
+    w.page->looks_at.store(next, std::memory_order_seq_cst);
+    const auto at = w.page->kill_at.load(std::memory_order_seq_cst);
     if (at > 0) next = std::min(next, at);
   }
-  board_.looks_at().store(next, std::memory_order_seq_cst);
   return next;
 }
 
 void pool_keeper::kill_the_late() {
   const auto now = deadline::now();
-  for (unsigned i = 0; i < workers_.size(); ++i) {
-    auto& w = workers_[i];
+  for (auto& w : workers_) {
     if (!w.link) continue;
-    auto& kill_at = board_.entry(i).kill_at;
+    auto& kill_at = w.page->kill_at;
     auto at = kill_at.load(std::memory_order_seq_cst);
     if (at == condemned) {  // by whoever writes where it should not, or it is being killed
       membership::require().signal_now(w.link->incarnation(), SIGKILL);
@@ -251,15 +249,13 @@ void pool_keeper::hear_word(const pool_word& word) {
   if (word.kind == pool_word::what::look) return;
   // Marked first, then looked for: whoever begins it meanwhile looks for the mark.
   if (word.kind == pool_word::what::cancel) mark_cancelled(word.lane, word.ticket);
-  for (unsigned i = 0; i < workers_.size(); ++i) {
-    auto& w = workers_[i];
-    auto& entry = board_.entry(i);
+  for (auto& w : workers_) {
     if (!w.link) continue;
     // First what runs, then whose it is: if that is still running in the end, it is that letter's. Not between two items: the next one is
     // looked up.
-    auto at = entry.kill_at.load(std::memory_order_seq_cst);
-    if (at <= 0 || !entry.has(word.lane, word.ticket) ||
-        !entry.kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst))
+    auto at = w.page->kill_at.load(std::memory_order_seq_cst);
+    if (at <= 0 || !w.page->has(word.lane, word.ticket) ||
+        !w.page->kill_at.compare_exchange_strong(at, condemned, std::memory_order_seq_cst))
       continue;
     w.cancelled_ticket = word.ticket;
     w.cancelled_lane = word.lane;
@@ -277,8 +273,8 @@ void pool_keeper::start_missing() {
   }
   auto living_now = living();
   unsigned leaving = 0;  // they have taken theirs already
-  for (unsigned i = 0; i < workers_.size(); ++i)
-    if (workers_[i].link && board_.entry(i).left.load(std::memory_order_acquire) == why_left::surplus) ++leaving;
+  for (const auto& w : workers_)
+    if (w.link && w.page->left.load(std::memory_order_acquire) == why_left::surplus) ++leaving;
   const auto surplus = living_now > wanted + leaving ? living_now - leaving - wanted : 0;
   board_.set_surplus(surplus);
   for (auto told = surplus_told_; told < surplus; ++told) wake_worker(*queues_[normal_queue]);
@@ -287,7 +283,7 @@ void pool_keeper::start_missing() {
   // What has ended for want of work, and what is closing, comes back when there is some.
   const bool on_demand = options_.idle_timeout.count() > 0 || closing_.load();
   // All are asked for before the first is waited for.
-  std::vector<std::pair<unsigned, std::shared_ptr<child_link>>> begun;
+  std::vector<std::pair<unsigned, worker>> begun;
   try {
     for (unsigned i = 0; i < workers_.size() && living_now < wanted; ++i) {
       if (workers_[i].link) continue;
@@ -296,26 +292,26 @@ void pool_keeper::start_missing() {
       ++living_now;
     }
   } catch (const failure& f) { not_started(f); }
-  for (auto& [number, link] : begun) {
+  for (auto& [number, fresh] : begun) {
     try {
-      membership::require().end_start(link);
+      membership::require().end_start(fresh.link);
     } catch (const failure& f) {
       not_started(f);
       continue;
     }
+    const auto link = fresh.link;
     {
       const std::scoped_lock guard(mutex_);
-      workers_[number].link = link;
+      workers_[number] = std::move(fresh);
     }
     membership::require().monitor(link->incarnation(), link->pid(), link->name(), {object_of(ends_.handle()).id(), no_role});
   }
 }
 
-std::shared_ptr<child_link> pool_keeper::begin_start(unsigned number) {
-  board_.reserve(number);
-  board_.entry(number).reset();
+pool_keeper::worker pool_keeper::begin_start(unsigned number) {
   auto options = options_.process;
   options.name = name_ + "-" + std::to_string(number + 1);
+  auto page = worker_page::create(options.name);
   options.daemon = true;
   options.start = method_ == start_method::fork ? start_method::forkserver : method_;
   const auto request = make_request(method_, options);
@@ -324,15 +320,17 @@ std::shared_ptr<child_link> pool_keeper::begin_start(unsigned number) {
     encoder out(&handles);
     for (const auto& q : queues_) queue_to_message(out, q, source_role);
     out.value(sink<pool_word>(words_));
-    for (const int fd : {board_.fd(), functions_.fd()}) out.value(owned_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)));
-    out.value(worker_terms{name_, number, depth_, static_cast<std::uint64_t>(options_.max_tasks_per_worker.value_or(0)),
+    for (const int fd : {page.fd(), board_.fd(), functions_.fd()}) out.value(owned_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)));
+    out.value(worker_terms{name_, depth_, static_cast<std::uint64_t>(options_.max_tasks_per_worker.value_or(0)),
                            options_.max_memory_per_worker, options_.idle_timeout.count(), options_.initializer.code_});
     if (options_.initializer.code_ != 0) options_.initializer.write_(out);
     const auto bytes = out.bytes();
     request->block.arguments.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
   request->block.entry = locate_code(reinterpret_cast<const void*>(&run_pool_worker));
-  return membership::require().begin_start(*request);
+  worker begun{membership::require().begin_start(*request), std::move(page)};
+  begun.page.close_fd();
+  return begun;
 }
 
 void pool_keeper::not_started(const failure& f) {
@@ -344,8 +342,8 @@ void pool_keeper::start_failed(unsigned weight, const error& why) {
   failed_starts_ += weight;
   no_start_before_ = deadline::now() + (start_pause_ns << std::min(failed_starts_ / failed_start, 10U));
   if (failed_starts_ < most_failed_starts) return;
-  for (unsigned i = 0; i < workers_.size(); ++i)
-    if (workers_[i].link && board_.entry(i).life.load(std::memory_order_acquire) == worker_life::ready) return;
+  for (const auto& w : workers_)
+    if (w.link && w.page->life.load(std::memory_order_acquire) == worker_life::ready) return;
   broken(why);
 }
 
@@ -353,173 +351,25 @@ void pool_keeper::hear_end(const exit_notice& notice) {
   const auto found = std::find_if(workers_.begin(), workers_.end(),
                                   [&](const worker& w) { return w.link && w.link->incarnation() == notice.process.incarnation; });
   if (found == workers_.end()) return;
-  const auto number = static_cast<unsigned>(found - workers_.begin());
-  auto& entry = board_.entry(number);
   const auto exit = found->link->wait(deadline::passed()).value_or(notice.exit);
-  const worker was = *found;
-  {
+  const auto was = [&] {
     const std::scoped_lock guard(mutex_);
-    *found = {};
-  }
+    return std::exchange(*found, {});
+  }();
   collect_orphans();
   const auto its =
-      std::find_if(orphans_.begin(), orphans_.end(), [&](const orphan& o) { return entry.has(o.head.lane, o.head.ticket); });
+      std::find_if(orphans_.begin(), orphans_.end(), [&](const orphan& o) { return was.page->has(o.head.lane, o.head.ticket); });
   if (its != orphans_.end()) {
     auto left = std::move(*its);
     orphans_.erase(its);
-    settle(std::move(left), entry, was, exit, notice.process.pid);
+    settle(std::move(left), was, exit);
   }
-  if (entry.life.load(std::memory_order_acquire) == worker_life::ready) {
+  if (was.page->life.load(std::memory_order_acquire) == worker_life::ready) {
     failed_starts_ = 0;
   } else {
     start_failed(exit.signal() == SIGKILL ? killed_start : failed_start,
                  error(errc::not_started, "pool '" + name_ + "': its workers end before they are ready: " + exit.text(), exit));
   }
-  entry.reset();
-}
-
-// ---- what the dead leave behind -----------------------------------------------------------------------------------------
-
-void pool_keeper::collect_orphans() {
-  for (const auto& q : queues_) {
-    for (;;) {
-      auto got = q->queue().take_dead(self_actor(), deadline::passed());
-      if (!got) break;
-      orphan o{&*q, *std::move(got), {}, {}};
-      try {
-        const auto bytes = own_copy(o.letter);
-        decoder in(bytes);
-        o.head = in.value<task_head>();
-        if (!o.head.is_possible(bytes.size())) throw failure(errc::undecodable, "a letter without a head");
-        o.name = in.value<std::string>();
-      } catch (const failure&) {
-        o.letter.deliver();  // nothing that a submitter has put
-        continue;
-      }
-      orphans_.push_back(std::move(o));
-    }
-  }
-}
-
-// Those that no worker's entry names were not begun. One that is named waits for the notice of that worker's end.
-void pool_keeper::settle_orphans() {
-  for (auto o = orphans_.begin(); o != orphans_.end();) {
-    bool named = false;
-    for (unsigned i = 0; i < workers_.size() && !named; ++i) {
-      if (!workers_[i].link) continue;
-      named = board_.entry(i).has(o->head.lane, o->head.ticket);
-    }
-    if (named) {
-      ++o;
-      continue;
-    }
-    auto its = std::move(*o);
-    o = orphans_.erase(o);
-    give_back(std::move(its));
-  }
-}
-
-void pool_keeper::give_back(orphan o) {
-  const auto beginning = encode(o.head);
-  const bool wakes = o.queue != &*queues_[normal_queue];
-  o.letter.revive(beginning);
-  if (wakes) wake_worker(*queues_[normal_queue]);
-}
-
-void pool_keeper::retry() {
-  const auto now = deadline::now();
-  for (std::size_t i = 0; i < later_.size();) {
-    if (later_[i].when > now) {
-      ++i;
-      continue;
-    }
-    auto its = std::move(later_[i].what);
-    later_.erase(later_.begin() + static_cast<std::ptrdiff_t>(i));
-    give_back(std::move(its));
-  }
-}
-
-std::string pool_keeper::task_text(const orphan& o) const {
-  return "pool '" + name_ + "' " + (o.name.empty() ? "task" : "task '" + o.name + "'") +
-         (o.head.end > 1 || o.head.base > 0 ? " (item " + std::to_string(o.head.base + o.head.begin) + ")" : "");
-}
-
-void pool_keeper::settle(orphan o, board_entry& entry, const worker& was, const exit_status& exit, pid_t pid) {
-  auto& head = o.head;
-  const auto written = entry.written.load(std::memory_order_acquire);
-  const auto flushed = std::clamp(entry.flushed.load(std::memory_order_acquire), head.begin, head.end);
-  const auto done = std::clamp(board_entry::done_of(written), flushed, head.end);
-  const auto begun = std::clamp(entry.begun.load(std::memory_order_acquire), done, head.end);
-  const auto bytes = std::min<std::size_t>(board_entry::bytes_of(written), board_entry::buffer_bytes);
-  if (done > flushed) answer(head, flushed, done - flushed, true, entry.buffer().first(bytes));
-  head.begin = done;
-  std::int64_t when = 0;
-  if (begun > done) {
-    ++head.tries;
-    if (was.cancelled_ticket == head.ticket && was.cancelled_lane == head.lane) {
-      head.begin = done + 1;
-      head.tries = 0;
-    } else if (head.tries < head.most_tries) {
-      const auto doublings = std::min<unsigned>(head.tries - 1U, 16);
-      when = deadline::now() + (std::int64_t{head.backoff_ms} * 1'000'000 << doublings);
-    } else {
-      auto text = task_text(o) + ": ";
-      if (head.most_tries > 1)
-        text += "set aside after it has ended in vain in " + std::to_string(head.tries) + " workers, the last time: ";
-      if (was.killed_for != nullptr) text += std::string(was.killed_for) + "; ";
-      text += "its worker (pid " + std::to_string(pid) + ") ended: " + exit.text();
-      answer_error(head, done, 1, error(was.killed_for != nullptr ? errc::timed_out : errc::worker_lost, std::move(text), exit));
-      head.begin = done + 1;
-      head.tries = 0;
-    }
-  }
-  if (head.begin >= head.end) {
-    // What the submitter has not heard of by then, whatever stood on the board, it will not hear.
-    answer_error(head, 0, head.end, error(errc::worker_lost, task_text(o) + ": its result is lost", exit));
-    board_.forget_cancelled(head.lane, head.ticket);
-    return o.letter.deliver();
-  }
-  if (when == 0) return give_back(std::move(o));
-  later_.push_back({when, std::move(o)});
-}
-
-// ---- answers ------------------------------------------------------------------------------------------------------------
-
-void pool_keeper::answer(const task_head& head, std::uint32_t first, std::uint32_t count, bool framed,
-                         std::span<const std::byte> body) {
-  encoder out;
-  write_head(out, letter_head{letter_kind::reply, answer_key(first, count), head.ticket, framed ? answer_framed : answer_alone, 0});
-  out.raw(body.data(), body.size());
-  unsent_.push_back({head.lane, {out.bytes().begin(), out.bytes().end()}});
-  if (unsent_.size() == 1) send_what_waits();
-}
-
-void pool_keeper::answer_error(const task_head& head, std::uint32_t first, std::uint32_t count, const error& why) {
-  encoder body;
-  *body.grow(1) = std::byte{0};
-  body.value(why);
-  answer(head, first, count, false, body.bytes());
-}
-
-// In order for each lane; one that is full holds up no other.
-void pool_keeper::send_what_waits() {
-  std::unordered_set<std::uint64_t> full;
-  std::deque<unsent> again;
-  while (!unsent_.empty()) {
-    auto next = std::move(unsent_.front());
-    unsent_.pop_front();
-    bool waits = full.contains(next.lane);
-    if (!waits) {
-      try {
-        auto sent = put_bytes(*lanes_->find(next.lane), next.letter, deadline::passed());
-        waits = sent == errc::would_block || sent == errc::no_memory;
-      } catch (const failure& f) { waits = f.code() != errc::gone; }
-    }
-    if (!waits) continue;
-    full.insert(next.lane);
-    again.push_back(std::move(next));
-  }
-  unsent_ = std::move(again);
 }
 
 // ---- the end ------------------------------------------------------------------------------------------------------------
@@ -544,35 +394,6 @@ void pool_keeper::stop_all() {
     w.link->wait_unstoppably();
     const std::scoped_lock guard(mutex_);
     w = {};
-  }
-}
-
-void pool_keeper::fail_orphan(orphan& o, const error& why) {
-  answer_error(o.head, o.head.begin, o.head.end - o.head.begin, why);
-  o.letter.deliver();
-}
-
-// Whatever was submitted and is not done hears why.
-void pool_keeper::fail_what_waits() {
-  const auto why = [&] {
-    const std::scoped_lock guard(mutex_);
-    return cause_.value_or(error(errc::cancelled, "pool '" + name_ + "': terminated"));
-  }();
-  collect_orphans();
-  for (auto& l : later_) orphans_.push_back(std::move(l.what));
-  later_.clear();
-  for (auto& o : orphans_) fail_orphan(o, why);
-  orphans_.clear();
-  for (const auto& q : queues_) {
-    taken letter;
-    while (q->queue().take(self_actor(), letter, deadline::passed())) {
-      task_head head;
-      std::array<std::byte, sizeof(task_head)> beginning{};
-      letter.copy_to(beginning);
-      if (letter.size() >= sizeof beginning) head = decode<task_head>(beginning);
-      if (head.code != 0 && head.is_possible(letter.size())) answer_error(head, head.begin, head.end - head.begin, why);
-      letter.deliver();
-    }
   }
 }
 

@@ -3,8 +3,8 @@
 // letters that they leave behind.
 //
 // A letter that a worker has is on loan from a queue with max_deliveries 1, so a dead worker's letter is a dead letter, which this thread
-// alone takes. What becomes of it is read from the dead worker's entry on the board (pool_board.hpp):
-//   not begun (no entry names it)           it goes back as it is
+// alone takes. What becomes of it is read from the dead worker's page (pool_board.hpp):
+//   not begun (no page names it)            it goes back as it is
 //   results written and not sent            sent from here
 //   an item that was running                run again (after its back-off, if it may be repeated), or failed: worker_lost, or timed_out if its
 //                                           time was over; or dropped, if it was cancelled
@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cloister/actors/detail/pool_link.hpp>
+#include <cloister/actors/internal/function_table.hpp>
 #include <cloister/actors/internal/pool_board.hpp>
 #include <cloister/actors/pool.hpp>
 #include <cloister/detail/child_link.hpp>
@@ -58,7 +59,8 @@ class pool_keeper final : public detail::pool_owner {
 
  private:
   struct worker {
-    std::shared_ptr<detail::child_link> link;                // null: nobody
+    std::shared_ptr<detail::child_link> link;  // null: nobody
+    worker_page page{};
     const char* killed_for = nullptr;                        // what is said of the item that it was running
     std::uint64_t cancelled_lane = 0, cancelled_ticket = 0;  // the letter for whose sake it was killed
   };
@@ -77,14 +79,14 @@ class pool_keeper final : public detail::pool_owner {
   void run();
   void look_around();
   void start_missing();
-  std::shared_ptr<detail::child_link> begin_start(unsigned number);
+  worker begin_start(unsigned number);
   void not_started(const failure& f);
   void start_failed(unsigned weight, const error& why);
   void hear_word(const detail::pool_word& word);
   void hear_end(const exit_notice& notice);
   void collect_orphans();
   void settle_orphans();
-  void settle(orphan o, board_entry& entry, const worker& was, const exit_status& exit, pid_t pid);
+  void settle(orphan o, const worker& was, const exit_status& exit);
   void give_back(orphan o);
   void retry();
   void kill_the_late();

@@ -3,6 +3,7 @@
 
 #include <cloister/actors/detail/inbox.hpp>
 #include <cloister/actors/detail/pool_code.hpp>
+#include <cloister/actors/internal/function_table.hpp>
 #include <cloister/actors/internal/pool_board.hpp>
 #include <cloister/detail/exception_words.hpp>
 #include <cloister/detail/lanes.hpp>
@@ -31,7 +32,7 @@ namespace {
 
 std::uint32_t depth_here = 0;
 
-// Notes that a value has handles in it, and is not for the board.
+// Notes that a value has handles in it, and is not for the page.
 struct handle_spotter final : handle_sink {
   bool any = false;
   std::uint64_t put_object(attachment&, unsigned) override {
@@ -58,28 +59,28 @@ std::uint64_t resident_bytes() {
 
 class pool_worker final : result_sink, function_source {
  public:
-  pool_worker(std::array<object_handle, pool_queues> queues, sink<pool_word> words, pool_board board, function_table functions,
-              worker_terms terms, node& here)
+  pool_worker(std::array<object_handle, pool_queues> queues, sink<pool_word> words, worker_page page, pool_board board,
+              function_table functions, worker_terms terms, node& here)
       : queues_(std::move(queues)),
         words_(std::move(words)),
+        page_(std::move(page)),
         board_(std::move(board)),
         functions_(std::move(functions)),
         terms_(std::move(terms)),
         here_(here),
-        entry_(board_.entry(terms_.number)),
         lanes_(*queues_[normal_queue]) {}
 
   void run(worker_state state) {
     state_ = std::move(state);
-    entry_.life.store(worker_life::ready, std::memory_order_release);
+    page_->life.store(worker_life::ready, std::memory_order_release);
     for (std::uint64_t tasks = 0;;) {
-      if (board_.take_surplus()) return entry_.left.store(why_left::surplus, std::memory_order_release);
+      if (board_.take_surplus()) return page_->left.store(why_left::surplus, std::memory_order_release);
       taken letter;
       auto* from = take(letter);
       if (from == nullptr) return;
       tasks += handle(*from, letter);
       if ((terms_.max_tasks != 0 && tasks >= terms_.max_tasks) || (terms_.max_memory != 0 && resident_bytes() > terms_.max_memory))
-        return entry_.left.store(why_left::spent, std::memory_order_release);
+        return page_->left.store(why_left::spent, std::memory_order_release);
     }
   }
 
@@ -99,7 +100,7 @@ class pool_worker final : result_sink, function_source {
     auto got = normal.queue().take(me, into, until);
     if (got) return &normal;
     if (got == errc::timed_out) {
-      entry_.left.store(why_left::idle, std::memory_order_release);
+      page_->left.store(why_left::idle, std::memory_order_release);
       return nullptr;
     }
     if (!(got == errc::closed)) throw failure(got.error());
@@ -138,12 +139,12 @@ class pool_worker final : result_sink, function_source {
     }
     const auto lease = letter.lease().value();
     fault_point("task", 1);
-    entry_.lane.store(head.lane, std::memory_order_relaxed);
-    entry_.begun.store(head.begin + 1, std::memory_order_relaxed);  // whatever ends it from here on, it was this item
-    entry_.flushed.store(head.begin, std::memory_order_relaxed);
-    entry_.written.store(head.begin, std::memory_order_relaxed);
-    entry_.kill_at.store(0, std::memory_order_relaxed);
-    entry_.ticket.store(head.ticket, std::memory_order_release);
+    page_->lane.store(head.lane, std::memory_order_relaxed);
+    page_->begun.store(head.begin + 1, std::memory_order_relaxed);  // whatever ends it from here on, it was this item
+    page_->flushed.store(head.begin, std::memory_order_relaxed);
+    page_->written.store(head.begin, std::memory_order_relaxed);
+    page_->kill_at.store(0, std::memory_order_relaxed);
+    page_->ticket.store(head.ticket, std::memory_order_release);
     fault_point("task", 2);
     head_ = head;
     in_letter_ = done_ = flushed_ = head.begin;
@@ -165,7 +166,7 @@ class pool_worker final : result_sink, function_source {
     board_.forget_cancelled(head.lane, head.ticket);
     fault_point("task", 6);
     if (auto done = from.queue().ack(self_actor(), lease); !done) throw failure(done.error());
-    entry_.ticket.store(0, std::memory_order_release);
+    page_->ticket.store(0, std::memory_order_release);
     return head.end - head.begin;
   }
 
@@ -204,18 +205,17 @@ class pool_worker final : result_sink, function_source {
   void run_item(std::uint32_t i, task_body* body, const std::optional<error>& unreadable, decoder& in) {
     in_letter_ = i;
     if (unreadable) return answer(*unreadable);
-    entry_.begun.store(i + 1, std::memory_order_release);
+    page_->begun.store(i + 1, std::memory_order_release);
     // Another one for each item, so that whoever condemns one condemns no other.
     const auto until = head_.run_ns > 0 && head_.run_ns < no_time_limit / 2
                            ? deadline::now() + head_.run_ns
                            : no_time_limit - static_cast<std::int64_t>(++item_number_ % (1U << 30));
-    entry_.kill_at.store(until, std::memory_order_seq_cst);
-    if (until < no_time_limit / 2 && until < board_.looks_at().load(std::memory_order_seq_cst))
+    page_->kill_at.store(until, std::memory_order_seq_cst);
+    if (until < no_time_limit / 2 && until < page_->looks_at.load(std::memory_order_seq_cst))
       static_cast<void>(words_.try_put({pool_word::what::look, 0, 0, 0}));
-    if (board_.is_cancelled(head_.lane, head_.ticket)) {
+    if (board_.is_cancelled(head_.lane, head_.ticket)) {  // who cancelled it waits no more
       end_item();
-      done_without_answer();
-      return;
+      return answer(in_task({errc::cancelled, "cancelled"}));
     }
     fault_point("task", 3);
     task_surroundings with{here_, state_, *this};
@@ -234,7 +234,7 @@ class pool_worker final : result_sink, function_source {
   // The item's code has run. If its time was over before, this process is being killed.
   void end_item() {
     ended_ = true;
-    if (entry_.kill_at.exchange(0, std::memory_order_seq_cst) == condemned)
+    if (page_->kill_at.exchange(0, std::memory_order_seq_cst) == condemned)
       for (;;) ::pause();
   }
 
@@ -244,17 +244,11 @@ class pool_worker final : result_sink, function_source {
     answer(true, value, encode);
   }
 
-  void done_without_answer() {
-    flush();
-    flushed_ = done_ = in_letter_ + 1;
-    publish();
-  }
-
   // In this order: what is flushed and still written is sent twice at most.
   void publish() {
-    entry_.flushed.store(flushed_, std::memory_order_release);
+    page_->flushed.store(flushed_, std::memory_order_release);
     fault_point("flush", 2);
-    entry_.written.store(std::uint64_t{used_} << 32 | done_, std::memory_order_release);
+    page_->written.store(std::uint64_t{used_} << 32 | done_, std::memory_order_release);
   }
 
   void answer(const error& why) {
@@ -266,10 +260,10 @@ class pool_worker final : result_sink, function_source {
     item_.handles(&spotter);
     item_.borrow_large();
     encode(item_, value);  // what has no encoding ends here
-    if (spotter.any || item_.size() > board_entry::buffer_bytes / 4) return send_alone(ok, value, encode);
-    if (used_ + sizeof(std::uint32_t) + item_.size() > board_entry::buffer_bytes) flush();
+    if (spotter.any || item_.size() > worker_page::buffer_bytes / 4) return send_alone(ok, value, encode);
+    if (used_ + sizeof(std::uint32_t) + item_.size() > worker_page::buffer_bytes) flush();
     const auto frame = static_cast<std::uint32_t>(item_.size() << 1 | (ok ? 1 : 0));
-    auto* to = entry_.buffer().data() + used_;
+    auto* to = page_.buffer().data() + used_;
     std::memcpy(to, &frame, sizeof frame);
     to += sizeof frame;
     for (const auto& piece : item_.pieces()) {
@@ -278,7 +272,7 @@ class pool_worker final : result_sink, function_source {
     }
     used_ += static_cast<std::uint32_t>(sizeof frame + item_.size());
     done_ = in_letter_ + 1;
-    entry_.written.store(std::uint64_t{used_} << 32 | done_, std::memory_order_release);
+    page_->written.store(std::uint64_t{used_} << 32 | done_, std::memory_order_release);
   }
 
   // What is written and not sent yet.
@@ -288,7 +282,7 @@ class pool_worker final : result_sink, function_source {
       encoder head;
       write_head(head, letter_head{letter_kind::reply, answer_key(flushed_, done_ - flushed_), head_.ticket, answer_framed,
                                    now - last_flush_ns_});
-      const std::array<std::span<const std::byte>, 2> pieces{head.bytes(), entry_.buffer().first(used_)};
+      const std::array<std::span<const std::byte>, 2> pieces{head.bytes(), page_.buffer().first(used_)};
       auto sent = lane_->queue().put(self_actor(), gathered(pieces), deadline::never());
       if (!sent && !(sent == errc::closed)) send_refusal(flushed_, done_ - flushed_, sent.error());
       fault_point("flush", 1);
@@ -349,11 +343,11 @@ class pool_worker final : result_sink, function_source {
 
   const std::array<object_handle, pool_queues> queues_;
   const sink<pool_word> words_;
+  const worker_page page_;
   const pool_board board_;
   const function_table functions_;
   const worker_terms terms_;
   node& here_;
-  board_entry& entry_;
   lanes lanes_;
   const std::string host_ = host_name();
   worker_state state_;
@@ -364,7 +358,7 @@ class pool_worker final : result_sink, function_source {
   std::string name_;
   std::shared_ptr<attachment> lane_;
   std::uint32_t in_letter_ = 0;                      // the item
-  std::uint32_t done_ = 0, flushed_ = 0, used_ = 0;  // what is published on the board: others may write there
+  std::uint32_t done_ = 0, flushed_ = 0, used_ = 0;  // what the page says
   std::uint64_t item_number_ = 0;
   bool ended_ = false;
   std::int64_t last_flush_ns_ = 0;
@@ -380,17 +374,18 @@ void run_pool_worker(body_context& context) {
   std::array<object_handle, pool_queues> queues;
   for (auto& q : queues) q = queue_from_message(in, source_role, tasks_fingerprint);
   auto words = in.value<sink<pool_word>>();
+  auto page = in.value<owned_fd>();
   auto board = in.value<owned_fd>();
   auto functions = in.value<owned_fd>();
   auto terms = in.value<worker_terms>();
   depth_here = terms.depth;
   inbox::work_for(queues[normal_queue]->id());
-  if (terms.number >= pool_board::most_workers) throw failure(errc::invalid, "pool: there is no such worker");
   worker_state state;
   if (terms.initializer != 0) state = named_code::find(terms.initializer).as<make_state>()(in, context.here);
   in.finish();
-  pool_worker worker(std::move(queues), std::move(words), pool_board::attach(std::move(board)),
-                     function_table::attach(std::move(functions)), std::move(terms), context.here);
+  pool_worker worker(std::move(queues), std::move(words), worker_page::attach(std::move(page)),
+                     pool_board::attach(std::move(board)), function_table::attach(std::move(functions)), std::move(terms),
+                     context.here);
   worker.run(std::move(state));
 }
 

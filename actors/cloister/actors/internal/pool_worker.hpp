@@ -17,16 +17,15 @@ namespace cloister::internal {
 /// What a worker is told before the bytes of its pool's initializer.
 struct worker_terms {
   std::string pool;
-  std::uint32_t number = 0;  // of its entry on the board
-  std::uint32_t depth = 0;   // of nesting: 1 for a worker of a pool that no worker made
+  std::uint32_t depth = 0;  // of nesting: 1 for a worker of a pool that no worker made
   std::uint64_t max_tasks = 0;
   std::uint64_t max_memory = 0;
   std::int64_t idle_ns = 0;
   std::uint64_t initializer = 0;  // its code's number; 0: none
 };
 
-/// The process's body. Its arguments: the three queues (sources), sink<pool_word>, the descriptors of board and functions, worker_terms, the
-/// initializer's own.
+/// The process's body. Its arguments: the three queues (sources), sink<pool_word>, the descriptors of its page, the board and the
+/// functions, worker_terms, the initializer's own.
 void run_pool_worker(detail::body_context& context);
 
 /// How deep in pools this process is: 0 in one that is no worker.
