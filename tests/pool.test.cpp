@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <deque>
 #include <forward_list>
 #include <map>
 #include <set>
 #include <stdexcept>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 using namespace cloister;
@@ -510,6 +512,40 @@ TEST_CASE("progress: done, total and rate, from the thread that waits, or from t
   for ([[maybe_unused]] const int x :
        p.with({.on_progress = [&](const progress& now) { streamed = now.done; }}).imap(square, up_to(10))) {}
   CHECK(streamed == 10);
+}
+
+namespace {
+// What a bar writes for 10 items, of which one is done every 40 ms, if stderr is `to`; it can be read from `from`.
+std::string drawn(const owned_fd& to, const owned_fd& from) {
+  const auto draw = [&] {
+    ::dup2(to.get(), STDERR_FILENO);
+    progress_bar bar("sums");
+    for (std::size_t n = 1; n <= 10; ++n) bar({n, 10, n * 40ms});
+  };
+  REQUIRE(harness::forked(draw).success());
+  std::string all(1000, '\0');
+  all.resize(static_cast<std::size_t>(::read(from.get(), all.data(), all.size())));
+  return all;
+}
+}  // namespace
+
+TEST_CASE("the progress bar is one line at the end where nobody looks") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const owned_fd from(ends[0]), to(ends[1]);
+  CHECK(drawn(to, from) == "sums 10/10, 25/s, 0.40 s\n");
+}
+
+TEST_CASE("the progress bar on a terminal is drawn in its place, at most ten times a second and at the end") {
+  const owned_fd screen(::posix_openpt(O_RDWR | O_NOCTTY));
+  REQUIRE((::grantpt(screen.get()) == 0 && ::unlockpt(screen.get()) == 0));
+  const owned_fd terminal(::open(::ptsname(screen.get()), O_RDWR | O_NOCTTY));
+  REQUIRE(terminal);
+  CHECK(drawn(terminal, screen) ==
+        "\rsums [###...........................] 1/10, 25/s, 0 s left\033[K"
+        "\rsums [############..................] 4/10, 25/s, 0 s left\033[K"
+        "\rsums [#####################.........] 7/10, 25/s, 0 s left\033[K"
+        "\rsums [##############################] 10/10, 25/s, 0.40 s\033[K\r\n");
 }
 
 TEST_CASE("a handle travels: a child submits to its parent's pool, also what comes from its own memory") {

@@ -187,16 +187,15 @@ class pool_worker final : result_sink, function_source {
         if (i >= head_.begin) run_item(i, body.get(), unreadable, in);
         break;
       }
-      std::uint32_t size = 0;
-      const std::byte* bytes = nullptr;
+      std::span<const std::byte> bytes;
       if (!unreadable) {
         try {
-          size = in.value<std::uint32_t>();
-          bytes = in.take(size, "task");
+          const auto size = in.value<std::uint32_t>();
+          bytes = {in.take(size, "task"), size};
         } catch (const failure& f) { unreadable = in_task(f.error()); }
       }
       if (i < head_.begin) continue;
-      decoder item({bytes, size}, in.handles());
+      decoder item(bytes, in.handles());
       run_item(i, body.get(), unreadable, item);
     }
     flush();
