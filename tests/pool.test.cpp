@@ -76,6 +76,7 @@ class lazily {
   const std::vector<int>& of_;
   F f_;
 };
+// A task that takes its time.
 int sleep_then(int ms, int value) {
   std::this_thread::sleep_for(std::chrono::milliseconds(ms));
   return value;
@@ -625,7 +626,7 @@ TEST_CASE(
     inner.map(
         [](int, const sink<pid_t>& to) {
           to.put(::getpid());
-          std::this_thread::sleep_for(1min);
+          std::this_thread::sleep_for(1min);  // until it is killed
         },
         std::vector{1, 2}, say);
   };

@@ -307,7 +307,7 @@ TEST_CASE(
   for (int i = 0; i < 20; ++i)
     others.push_back(p.apply_async(
         [](int x) {
-          std::this_thread::sleep_for(10ms);
+          std::this_thread::sleep_for(10ms);  // so that both workers have some
           return x;
         },
         i));
@@ -409,7 +409,7 @@ TEST_CASE("the owner is killed: who submitted from elsewhere hears of it, and no
   for (int i = 0; i < 10; ++i)
     all.push_back(its.apply_async(
         [](int x) {
-          std::this_thread::sleep_for(1min);
+          std::this_thread::sleep_for(1min);  // until it is killed
           return x;
         },
         i));
@@ -479,11 +479,11 @@ TEST_CASE("workers are killed all the time: what may be repeated is done exactly
     while (!stop) {
       const auto all = p.workers();
       if (!all.empty()) ::kill(all[random() % all.size()].pid, SIGKILL);
-      std::this_thread::sleep_for(3ms);
+      std::this_thread::sleep_for(3ms);  // how often one is killed
     }
   });
   const auto slowly = [](int x) {
-    std::this_thread::sleep_for(100us);
+    std::this_thread::sleep_for(100us);  // what the task computes
     return x * x;
   };
   const auto got = p.with({.tries = 1000, .chunk = 20}).map(slowly, up_to(4000 / harness::slowdown));
@@ -511,7 +511,7 @@ TEST_CASE("what is repeated after its back-off wakes a worker, whatever its prio
 TEST_CASE("running tasks are cancelled all the time: no other task is lost, and none is left open") {
   const pool p{here(), {.workers = 2}};
   const auto task = [](int x) {
-    std::this_thread::sleep_for(100us);
+    std::this_thread::sleep_for(100us);  // what the task computes
     return x;
   };
   std::minstd_rand random(3);
@@ -520,7 +520,7 @@ TEST_CASE("running tasks are cancelled all the time: no other task is lost, and 
     for (int i = 0; i < 40; ++i) all.push_back(p.apply_async(task, i));
     std::set<int> cancelled;
     for (int n = 0; n < 10; ++n) {
-      std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));  // any moment of any task
       const auto which = static_cast<int>(random() % 40);
       if (all[static_cast<std::size_t>(which)].cancel()) cancelled.insert(which);
     }

@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
       std::minstd_rand random(seed);
       std::vector<std::pair<std::chrono::steady_clock::time_point, pid_t>> stopped;
       while (!over) {
-        std::this_thread::sleep_for(20ms);
+        std::this_thread::sleep_for(20ms);  // how often
         const auto now = std::chrono::steady_clock::now();
         while (!stopped.empty() && stopped.front().first <= now) {
           ::kill(stopped.front().second, SIGCONT);
