@@ -147,7 +147,7 @@ class [[nodiscard]] task_stream {
     using value_type = task_stream::value_type;
     using difference_type = std::ptrdiff_t;
     explicit iterator(task_stream& of) : of_(&of) { ++*this; }
-    /// Throws the item's failure; the loop may go on after it.
+    /// Throws the item's failure. What comes after it is had by `next`, or by another loop.
     task_stream::value_type& operator*() const { return current_->value(); }
     iterator& operator++() {
       current_ = of_->next();
