@@ -17,17 +17,6 @@ using namespace support;
 
 namespace {
 
-// The launcher is the child of this process that has this name.
-pid_t launcher() {
-  for (const pid_t pid : harness::child_processes()) {
-    std::ifstream comm("/proc/" + std::to_string(pid) + "/comm");
-    std::string name;
-    std::getline(comm, name);
-    if (name == "cloister" && alive(pid)) return pid;
-  }
-  return 0;
-}
-
 std::string described(const std::vector<pid_t>& pids) {
   std::string text;
   for (const pid_t pid : pids) {

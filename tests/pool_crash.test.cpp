@@ -16,24 +16,6 @@ using namespace support;
 
 namespace {
 
-// The first worker that starts is armed; the others are not.
-struct armed {
-  std::string point;
-  unsigned index = 0;
-  fault_action what = fault_action::kill;
-};
-pool_options with_fault(const queue<armed>& faults, const queue<pid_t>& who, int workers) {
-  pool_options o;
-  o.workers = workers;
-  o.initializer = {[](const source<armed>& in, const sink<pid_t>& say) {
-                     const auto f = in.try_get();
-                     if (!f) return;
-                     say.put(::getpid());
-                     inject_fault({f->point, f->index, f->what, 0});
-                   },
-                   source<armed>(faults), sink<pid_t>(who)};
-  return o;
-}
 [[noreturn]] void die(int) { ::raise(SIGKILL), ::abort(); }
 
 }  // namespace

@@ -36,6 +36,16 @@ std::size_t count_descriptors(pid_t pid) {
   return n;
 }
 
+pid_t launcher() {
+  for (const pid_t pid : harness::child_processes()) {
+    std::ifstream comm("/proc/" + std::to_string(pid) + "/comm");
+    std::string name;
+    std::getline(comm, name);
+    if (name == "cloister" && alive(pid)) return pid;
+  }
+  return 0;
+}
+
 pid_t hub_thread() {
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
     std::ifstream comm(entry.path() / "comm");

@@ -38,6 +38,8 @@ bool alive(pid_t pid);
 bool all_gone(const std::vector<pid_t>& pids);
 /// The open descriptors of process `pid`.
 std::size_t count_descriptors(pid_t pid);
+/// The node's launcher: the child of this process that has its name; 0 if there is none.
+pid_t launcher();
 /// The thread of this process that is the node's hub; 0 if there is none.
 pid_t hub_thread();
 /// All processes of session `sid`.

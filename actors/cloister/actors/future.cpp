@@ -8,6 +8,10 @@
 namespace cloister {
 namespace detail {
 
+namespace {
+bool of_own_pool(const job& j) { return inbox::working_for() != 0 && j.pool()->id() == inbox::working_for(); }
+}  // namespace
+
 // Looks at all again and again, from where it was: of many futures, each is seen done once.
 result<void> wait_for_all(std::span<job* const> jobs, deadline until) {
   std::size_t done = 0;
@@ -16,7 +20,9 @@ result<void> wait_for_all(std::span<job* const> jobs, deadline until) {
     return done == jobs.size();
   };
   if (all_done()) return {};
-  return jobs[done]->home().wait(*jobs[done], all_done, until);
+  for (const auto* j : jobs.subspan(done))
+    if (!j->done() && of_own_pool(*j)) return inbox::own_worker_error("when_all");
+  return jobs[done]->home().wait("when_all", all_done, until);
 }
 
 result<std::size_t> wait_for_one(std::span<job* const> jobs, deadline until) {
@@ -27,7 +33,9 @@ result<std::size_t> wait_for_one(std::span<job* const> jobs, deadline until) {
     return which < jobs.size();
   };
   if (one_done()) return which;
-  if (auto waited = jobs.front()->home().wait(*jobs.front(), one_done, until); !waited) return waited.error();
+  if (std::all_of(jobs.begin(), jobs.end(), [](const job* j) { return of_own_pool(*j); }))
+    return inbox::own_worker_error("when_any");
+  if (auto waited = jobs.front()->home().wait("when_any", one_done, until); !waited) return waited.error();
   return which;
 }
 
@@ -35,18 +43,23 @@ void call_when_done(const std::shared_ptr<job>& of, std::function<void()> call) 
   auto& in = of->home();
   const auto pool = of->pool()->id();
   in.expect_call(pool);
-  of->when_done([&in, pool, call = std::move(call)] { in.post(pool, call); });
+  try {
+    of->when_done([&in, pool, call = std::move(call)] { in.post(pool, call); });
+  } catch (...) {
+    in.expect_call_no_more(pool);
+    throw;
+  }
 }
 
 }  // namespace detail
 
-void as_completed::add(detail::job& of) {
-  if (first_ == nullptr) first_ = &of;
-  const auto index = left_++;
-  of.when_done([to = completed_, index] {
+void as_completed::add(std::shared_ptr<detail::job> of) {
+  of->when_done([to = completed_, index = open_.size()] {
     const std::scoped_lock guard(to->mutex);
     to->indices.push_back(index);
   });
+  open_.push_back(std::move(of));
+  ++left_;
 }
 
 std::size_t as_completed::next() {
@@ -54,10 +67,18 @@ std::size_t as_completed::next() {
     const std::scoped_lock guard(completed_->mutex);
     return !completed_->indices.empty();
   };
-  if (!some()) first_->home().wait(*first_, some, until_).value();
+  if (!some()) {
+    std::vector<detail::job*> open;
+    for (const auto& j : open_)
+      if (j) open.push_back(j.get());
+    if (std::all_of(open.begin(), open.end(), [](const detail::job* j) { return detail::of_own_pool(*j); }))
+      throw failure(detail::inbox::own_worker_error("as_completed"));
+    open.front()->home().wait("as_completed", some, until_).value();
+  }
   const std::scoped_lock guard(completed_->mutex);
   const auto index = completed_->indices.front();
   completed_->indices.pop_front();
+  open_[index] = nullptr;
   --left_;
   return index;
 }

@@ -46,6 +46,13 @@ class value_job : public job {
   /// REQUIRES: done().
   virtual const result<T>& outcome() const = 0;
   virtual result<T>& outcome() = 0;
+
+  /// From now on callbacks may be looking at the outcome.
+  void show() noexcept { shown_.store(true, std::memory_order_relaxed); }
+  bool is_shown() const noexcept { return shown_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> shown_{false};
 };
 
 /// One task.
@@ -134,6 +141,11 @@ struct future_access {
   static job& of(const future<T>& f) {
     return f.get_job();
   }
+  template <class T>
+  static std::shared_ptr<job> shared(const future<T>& f) {
+    static_cast<void>(f.get_job());
+    return f.job_;
+  }
 };
 
 /// Blocks until one of those is done: its index.
@@ -169,14 +181,15 @@ class [[nodiscard]] future {
         j, [&j] { return j.done(); }, until);
   }
 
-  /// Waits, and gives the value; throws the failure. From a named future a reference, again and again; from a temporary one the value.
+  /// Waits, and gives the value; throws the failure. From a named future a reference, again and again; from a temporary one the value, moved;
+  /// if callbacks may be looking at it (`then`), a copy, and `failure{invalid}` if there can be none.
   std::add_lvalue_reference_t<const T> get() const& {
     wait();
     return std::as_const(typed()).outcome().value();
   }
   T get() && {
     wait();
-    return std::move(typed().outcome()).value();
+    return take().value();
   }
   result<T> get(deadline until) const& {
     if (auto waited = wait(until); !waited) return waited.error();
@@ -184,7 +197,7 @@ class [[nodiscard]] future {
   }
   result<T> get(deadline until) && {
     if (auto waited = wait(until); !waited) return waited.error();
-    return std::move(typed().outcome());
+    return take();
   }
 
   /// Nobody wants it: it is ready at once, with `errc::cancelled`. A task that has not begun never runs (from a handle that
@@ -199,7 +212,7 @@ class [[nodiscard]] future {
   template <std::invocable<const result<T>&> Call>
   const future& then(Call call) const {
     auto held = job_;
-    static_cast<void>(get_job());
+    typed().show();
     detail::call_when_done(job_, [held, call = std::move(call)]() mutable { call(std::as_const(*held).outcome()); });
     return *this;
   }
@@ -219,13 +232,20 @@ class [[nodiscard]] future {
     }
     Value await_resume() const {
       if constexpr (std::is_reference_v<Value>) return std::as_const(of->typed()).outcome().value();
-      else return std::move(of->typed().outcome()).value();
+      else return of->take().value();
     }
   };
   explicit future(std::shared_ptr<detail::value_job<T>> of) : job_(std::move(of)) {}
   detail::job& get_job() const {
     if (!job_) throw failure(errc::invalid, "a future that is of no task: default constructed, or moved from");
     return *job_;
+  }
+  // The value itself, or a copy where callbacks may be looking at it.
+  result<T> take() const {
+    auto& outcome = typed().outcome();
+    if (!typed().is_shown()) return std::move(outcome);
+    if constexpr (std::is_void_v<T> || std::is_copy_constructible_v<T>) return outcome;
+    else throw failure(errc::invalid, typed().what() + ": a value that cannot be copied is taken, and a callback looks at it");
   }
   detail::value_job<T>& typed() const { return static_cast<detail::value_job<T>&>(get_job()); }
   future(const future&) = delete;
@@ -272,7 +292,7 @@ class as_completed {
  public:
   template <std::ranges::forward_range Futures>
   explicit as_completed(const Futures& futures, deadline until = deadline::never()) : until_(until) {
-    for (const auto& f : futures) add(detail::future_access::of(f));
+    for (const auto& f : futures) add(detail::future_access::shared(f));
   }
   class iterator {
    public:
@@ -302,10 +322,10 @@ class as_completed {
     std::mutex mutex;
     std::deque<std::size_t> indices;  // guarded by mutex
   };
-  void add(detail::job& of);
+  void add(std::shared_ptr<detail::job> of);
   std::size_t next();
   std::shared_ptr<completed> completed_ = std::make_shared<completed>();
-  detail::job* first_ = nullptr;
+  std::vector<std::shared_ptr<detail::job>> open_;  // by index; null when it was given
   std::size_t left_ = 0;
   deadline until_;
 };

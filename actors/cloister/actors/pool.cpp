@@ -106,7 +106,7 @@ void pool::finish() noexcept {
   try {
     if (keeper_->is_mine()) {
       terminate();
-      detail::inbox::here().await_calls(link_->id());
+      detail::inbox::here().await_calls(link_->id(), deadline::never());
     }
   } catch (const std::exception&) {}  // ~pool_keeper waits for the thread in any case
   keeper_.reset();
@@ -120,9 +120,8 @@ internal::pool_keeper& pool::keeper() const {
 }
 
 void pool::close() const {
-  auto& k = keeper();
+  keeper().close();
   for (const auto& q : link().queues()) detail::queue_close(*q, false);
-  k.close();
 }
 
 void pool::terminate() const {
@@ -145,8 +144,12 @@ result<void> pool::join(deadline until) const {
     if (const auto why = detail::stop_reason()) return {*why, "pool '" + name() + "' join: this process was asked to stop"};
   }
   in.read_meanwhile(deadline::passed());
-  in.await_calls(link().id());
-  return {};
+  for (;;) {
+    const auto end = deadline::now() + slice_ns;
+    if (in.await_calls(link().id(), until.is_never() || until.at_ns() > end ? deadline::at(end) : until)) return {};
+    if (until.has_passed()) return {errc::timed_out, "pool '" + name() + "' join: a callback is not over yet"};
+    if (const auto why = detail::stop_reason()) return {*why, "pool '" + name() + "' join: this process was asked to stop"};
+  }
 }
 
 void pool::resize(int workers) const {

@@ -42,6 +42,13 @@ void child_link::await_start() {
   throw failure(errc::broken, "process '" + name_ + "' start: the hub's answer makes no sense");
 }
 
+bool child_link::has_started() {
+  pollfd readable{channel_.get(), POLLIN, 0};
+  if (::poll(&readable, 1, 0) <= 0) return false;
+  await_start();
+  return true;
+}
+
 std::optional<exit_status> child_link::read_end() {
   if (exit_) return exit_;
   pollfd readable{channel_.get(), POLLIN, 0};

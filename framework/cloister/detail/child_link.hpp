@@ -24,6 +24,8 @@ class child_link {
   /// Waits for the hub's word that it runs. Throws `failure{not_started}` and what else the hub says; `stopping` or `interrupted` if this
   /// process is asked to stop and there is no such word a second later. The hub ends what it starts after all.
   void await_start();
+  /// Whether there is such a word by now; does not wait. Throws as await_start does.
+  bool has_started();
   /// For a process that is known to run: a watcher's side.
   void assume(std::uint32_t incarnation, std::int32_t pid) noexcept;
 

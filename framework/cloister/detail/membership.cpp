@@ -356,7 +356,8 @@ owned_fd move_to_memfd(start_block& block) {
 
 std::shared_ptr<child_link> membership::start(const start_request& what) {
   auto link = begin_start(what);
-  end_start(link);
+  link->await_start();
+  remember(link);
   return link;
 }
 
@@ -376,9 +377,10 @@ std::shared_ptr<child_link> membership::begin_start(const start_request& what) {
   return link;
 }
 
-void membership::end_start(const std::shared_ptr<child_link>& link) {
-  link->await_start();
+bool membership::end_start(const std::shared_ptr<child_link>& link) {
+  if (!link->has_started()) return false;
   remember(link);
+  return true;
 }
 
 void membership::remember(const std::shared_ptr<child_link>& link) {

@@ -116,9 +116,10 @@ class membership {
 
   /// The request is as it was: a start that failed can be tried again.
   std::shared_ptr<child_link> start(const start_request& request);
-  /// The same in two steps, so that several start at the same time: sends the request; waits until it runs.
+  /// The same in two steps, neither of which waits for it: sends the request; says whether it runs. Meanwhile the link's sentinel becomes
+  /// readable. Who gives up before is not told; what starts after all ends with this process.
   std::shared_ptr<child_link> begin_start(const start_request& request);
-  void end_start(const std::shared_ptr<child_link>& link);
+  bool end_start(const std::shared_ptr<child_link>& link);
   /// Forks this very process; `body` runs in the child, which ends with it. Never returns there.
   /// `release` destroys this process's copy of the body; what it lets go of is the child's. `forced`: whatever threads there are.
   std::shared_ptr<child_link> fork(const start_request& request, const std::function<void(const start_request&)>& body,

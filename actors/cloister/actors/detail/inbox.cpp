@@ -33,7 +33,6 @@ std::atomic<inbox*> newest{nullptr};
 
 constexpr std::size_t letters_at_once = 64;
 constexpr std::size_t usual_answer = 112;  // longer ones go into memory of their own
-constexpr std::size_t lane_bytes = std::size_t{1} << 30;
 
 }  // namespace
 
@@ -64,12 +63,12 @@ void job::report_to(std::function<void(const progress&)> report, std::size_t tot
 void job::settled(const std::shared_ptr<job>& self, std::size_t items) {
   if (items == 0) return;
   auto& j = *self;
-  // Before the last is counted: a callback that is to come is known by then.
   bool reports = false;
   {
     const std::scoped_lock guard(j.mutex());
-    reports = j.followers_ && j.followers_->report && !j.followers_->posted.exchange(true);
+    reports = j.followers_ && j.followers_->report;
   }
+  // Before the last is counted: a callback that is to come is known by then.
   try {
     if (reports) j.home().expect_call(j.pool()->id());
   } catch (const failure& f) {
@@ -77,13 +76,14 @@ void job::settled(const std::shared_ptr<job>& self, std::size_t items) {
     log(log_level::warning, f.error().text());
   }
   const auto left = j.left_.fetch_sub(items, std::memory_order_acq_rel) - items;
-  if (reports) {
+  // A report that is still to come tells of these, too: it looks after it has said that it no longer is.
+  if (reports && j.followers_->posted.exchange(true, std::memory_order_acq_rel)) j.home().expect_call_no_more(j.pool()->id());
+  else if (reports)
     j.home().post(j.pool()->id(), [self] {
       auto& f = *self->followers_;
-      f.posted.store(false);
+      f.posted.exchange(false, std::memory_order_acq_rel);
       f.report({f.total - self->left(), f.total, std::chrono::nanoseconds(deadline::now() - f.began)});
     });
-  }
   if (left != 0) return;
   std::vector<std::function<void()>> calls;
   {
@@ -113,7 +113,7 @@ inbox& inbox::here() {
   auto* known = newest.load(std::memory_order_acquire);
   if (known != nullptr && known->member_ == member) return *known;
   const auto made =
-      make_queue({.name = "results", .max_bytes = lane_bytes}, lane_fingerprint, usual_answer, internal::close_with_source);
+      make_queue({.name = "results", .max_bytes = most_result_bytes}, lane_fingerprint, usual_answer, internal::close_with_source);
   auto fresh = std::unique_ptr<inbox>(new inbox(object_handle(made.object(), source_role), member, known));
   if (newest.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
   return here();  // another thread was faster
@@ -136,18 +136,19 @@ std::uint64_t inbox::expect(const std::shared_ptr<job>& owner, std::size_t base,
   return ticket;
 }
 
-void inbox::fail(std::uint64_t ticket, const error& why) {
+bool inbox::fail(std::uint64_t ticket, const error& why) {
   part p;
   {
     const std::scoped_lock guard(mutex_);
     const auto found = parts_.extract(ticket);
-    if (found.empty()) return;
+    if (found.empty()) return false;
     p = std::move(found.mapped());
   }
   for (auto i = p.next; i < p.count; ++i) fail_item(*p.owner, p.base + i, why);
   job::settled(p.owner, p.count - p.next);
   const std::scoped_lock guard(mutex_);
   changed_.notify_all();
+  return true;
 }
 
 bool inbox::is_mine() const noexcept {
@@ -157,22 +158,28 @@ bool inbox::is_mine() const noexcept {
 
 bool inbox::cancel(job& what) {
   if (!is_mine()) return false;
+  look();  // what is there already is no longer open
   std::vector<std::uint64_t> open;
   {
     const std::scoped_lock guard(mutex_);
-    if (what.first_ticket_ == 0) return false;
-    for (auto ticket = what.first_ticket_; ticket <= what.last_ticket_; ++ticket) {
-      const auto p = parts_.find(ticket);
-      if (p != parts_.end() && p->second.owner.get() == &what) open.push_back(ticket);
+    const auto is_its = [&what](const part& p) { return p.owner.get() == &what; };
+    if (what.last_ticket_ - what.first_ticket_ < parts_.size()) {
+      for (auto ticket = what.first_ticket_; ticket <= what.last_ticket_; ++ticket)
+        if (const auto p = parts_.find(ticket); p != parts_.end() && is_its(p->second)) open.push_back(ticket);
+    } else {
+      for (const auto& [ticket, p] : parts_)
+        if (is_its(p)) open.push_back(ticket);
     }
   }
-  if (open.empty()) return false;
   const error why(errc::cancelled, what.what() + ": cancelled");
+  bool any = false;
   for (const auto ticket : open) {
     what.pool()->cancel(lane(), ticket);
-    fail(ticket, why);
+    any = fail(ticket, why) || any;
   }
-  return true;
+  const std::scoped_lock guard(mutex_);
+  if (any && reading_) nudge();  // it may be what that one waits for
+  return any;
 }
 
 // ---- waiting and reading ----------------------------------------------------------------------------------------------
@@ -353,18 +360,20 @@ void inbox::read_answer(const letter_head& head, const taken& message) {
 
 void inbox::pool_is_down(std::uint64_t pool, const exit_status& exit) {
   std::vector<std::uint64_t> open;
-  std::string name;
+  std::shared_ptr<pool_link> its;
   {
     const std::scoped_lock guard(mutex_);
     for (const auto& [ticket, p] : parts_) {
       if (p.pool != pool) continue;
       open.push_back(ticket);
-      name = p.owner->pool()->name();
+      its = p.owner->pool();
     }
   }
-  const auto why = exit.known() && !exit.success()
-                       ? error(errc::peer_down, "pool '" + name + "': the process that made it ended: " + exit.text(), exit)
-                       : error(errc::closed, "pool '" + name + "': it has ended");
+  if (open.empty()) return;
+  const auto name = "pool '" + its->name() + "': ";
+  auto why = exit.known() && !exit.success() ? error(errc::peer_down, name + "the process that made it ended: " + exit.text(), exit)
+                                             : error(errc::closed, name + "it has ended");
+  if (auto cause = its->cause()) why = *std::move(cause);
   for (const auto ticket : open) fail(ticket, why);
 }
 
@@ -383,10 +392,20 @@ void inbox::expect_call(std::uint64_t pool) {
   }
 }
 
-void inbox::post(std::uint64_t pool, std::function<void()> call) {
-  {
+void inbox::expect_call_no_more(std::uint64_t pool) noexcept {
+  const std::scoped_lock guard(calls_mutex_);
+  const auto left = calls_to_come_.find(pool);
+  if (left != calls_to_come_.end() && --left->second == 0) calls_to_come_.erase(left);
+  calls_changed_.notify_all();
+}
+
+void inbox::post(std::uint64_t pool, std::function<void()> call) noexcept {
+  try {
     const std::scoped_lock guard(calls_mutex_);
     calls_.emplace_back(pool, std::move(call));
+  } catch (const std::bad_alloc&) {
+    log(log_level::error, "a callback of a future is lost: no memory for it");
+    expect_call_no_more(pool);
   }
   if (calls_sleep_.load(std::memory_order_seq_cst)) nudge();
 }
@@ -399,7 +418,8 @@ void inbox::nudge() {
 }
 
 void inbox::run_calls() {
-  ::pthread_setname_np(::pthread_self(), "cloister calls");
+  // No name of the library's own threads, beside which a fork is allowed: what runs here is the program's.
+  ::pthread_setname_np(::pthread_self(), "callbacks");
   calling_here = true;
   std::unique_lock lock(calls_mutex_);
   for (;;) {
@@ -417,10 +437,8 @@ void inbox::run_calls() {
           log(log_level::warning, "a callback of a future threw " + words.type + ": " + words.text);
         }
       }  // it may have held the last future of something
+      expect_call_no_more(pool);
       lock.lock();
-      const auto left = calls_to_come_.find(pool);
-      if (left != calls_to_come_.end() && --left->second == 0) calls_to_come_.erase(left);
-      calls_changed_.notify_all();
     }
     if (calls_to_come_.empty()) break;
     lock.unlock();
@@ -438,10 +456,13 @@ void inbox::run_calls() {
   calls_changed_.notify_all();
 }
 
-void inbox::await_calls(std::uint64_t pool) {
-  if (calling_here) return;
+bool inbox::await_calls(std::uint64_t pool, deadline until) {
+  if (calling_here) return true;
   std::unique_lock lock(calls_mutex_);
-  calls_changed_.wait(lock, [&] { return !calls_to_come_.contains(pool) || !calls_run_; });
+  const auto none = [&] { return !calls_to_come_.contains(pool) || !calls_run_; };
+  if (!until.is_never()) return calls_changed_.wait_for(lock, std::chrono::nanoseconds(until.remaining_ns()), none);
+  calls_changed_.wait(lock, none);
+  return true;
 }
 
 }  // namespace cloister::detail

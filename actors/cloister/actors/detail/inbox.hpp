@@ -71,6 +71,8 @@ class job {
   /// One result; each item once. `in`: its value. Throws `failure` if it cannot be decoded: then `fail` comes.
   virtual void read(std::size_t item, decoder& in) = 0;
   virtual void fail(std::size_t item, const error& why) = 0;
+  /// So many more are submitted. May throw: then they have failed.
+  virtual void submitted(std::size_t) {}
   /// So many more of `self` are in.
   static void settled(const std::shared_ptr<job>& self, std::size_t items);
   /// From now on `report` is called on the thread of the callbacks when more are in. Before anything is submitted.
@@ -108,8 +110,8 @@ class inbox {
   std::uint64_t lane() const noexcept { return lane_->id(); }
   /// A ticket for items [base, base + count) of a job. What comes for it goes there.
   std::uint64_t expect(const std::shared_ptr<job>& owner, std::size_t base, std::uint32_t count);
-  /// Nothing will come for that ticket: what has not come has failed.
-  void fail(std::uint64_t ticket, const error& why);
+  /// Nothing will come for that ticket: what has not come has failed. False if all has come.
+  bool fail(std::uint64_t ticket, const error& why);
   /// What has not come is cancelled, here and where it runs or waits. False if nothing was left.
   bool cancel(job& what);
 
@@ -125,9 +127,10 @@ class inbox {
 
   /// One callback more is to come for that pool; post it when it can run.
   void expect_call(std::uint64_t pool);
-  void post(std::uint64_t pool, std::function<void()> call);
-  /// Until no callback of that pool's is to come. Not on the thread of the callbacks.
-  void await_calls(std::uint64_t pool);
+  void expect_call_no_more(std::uint64_t pool) noexcept;
+  void post(std::uint64_t pool, std::function<void()> call) noexcept;
+  /// Until no callback of that pool's is to come; at once on the thread of the callbacks. False: there is, at that time.
+  bool await_calls(std::uint64_t pool, deadline until);
 
   /// The pool whose worker this process is; 0: it is none.
   static std::uint64_t working_for() noexcept { return working_for_; }
@@ -155,7 +158,8 @@ class inbox {
 
   const object_handle lane_;
   const std::uint64_t member_;  // whose it is
-  [[maybe_unused]] inbox* const before_;  // of earlier nodes, or the parent's: never destroyed, found from here by who looks for leaks
+  [[maybe_unused]] inbox* const
+      before_;  // of earlier nodes, or the parent's: never destroyed, found from here by who looks for leaks
 
   std::mutex mutex_;
   std::condition_variable changed_;

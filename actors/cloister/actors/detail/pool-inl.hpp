@@ -71,8 +71,7 @@ class stream_job final : public job {
   }
   void fail(std::size_t item, const error& why) override { store(item, why); }
 
-  /// Room for one more.
-  void expect(std::size_t items) {
+  void submitted(std::size_t items) override {
     const std::scoped_lock guard(mutex());
     if (ordered_) results_.resize(results_.size() + items);
     open_ += items;
@@ -191,6 +190,7 @@ void task_stream<R>::fill() {
 
 template <class R>
 std::optional<result<typename task_stream<R>::value_type>> task_stream<R>::next(deadline until) {
+  if (!job_) throw failure(errc::invalid, "a stream that was moved from");
   for (;;) {
     fill();
     if (auto r = job_->take()) {
@@ -336,7 +336,7 @@ auto pool_handle::run_map(const char* call, F f, Items& items, const Fixed&... f
   auto& in = job->home();
   const auto total = options_->on_progress ? static_cast<std::size_t>(std::ranges::distance(all)) : 0;
   try {
-    for (auto left = job->left(); options_->on_progress && left != 0;) {
+    for (auto left = total; options_->on_progress && left != 0;) {
       in.wait(
             *job, [&] { return job->left() != left; }, deadline::never())
           .value();
@@ -387,7 +387,6 @@ auto pool_handle::stream(bool ordered, const char* call, F f, Items items, const
       }
     } catch (...) { threw = std::current_exception(); }
     if (const auto n = in->batch.size(); n != 0) {
-      job->expect(n);
       link->submit(job, in->pulled - n, static_cast<std::uint32_t>(n), queue, head, [&](encoder& out) {
         write_function(out);
         detail::put_items<shape, false>(out, in->batch.begin(), static_cast<std::uint32_t>(n));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cloister/actors/detail/pool_link.hpp>
 
+#include <cloister/detail/stop.hpp>
+
 #include <chrono>
 
 namespace cloister::detail {
@@ -19,8 +21,7 @@ std::uint32_t pool_link::number_of(const void* function) const {
 
 error pool_link::put_error(const job& of, const error& e) const {
   if (e.code() != errc::closed) return {e.code(), of.what() + ": " + e.text()};
-  if (owner_)
-    if (auto why = owner_->cause()) return *why;
+  if (auto why = cause()) return *why;
   return {errc::closed, of.what() + ": the pool is closed"};
 }
 
@@ -30,6 +31,7 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
   auto& in = of->home();
   auto& normal = *queues_[normal_queue];
   in.introduce(normal);
+  if (head.run_ns != 0 && !limits_.exchange(true)) static_cast<void>(words_.try_put({}));
   head.lane = in.lane();
   head.ticket = in.expect(of, base, count);
   head.end = count;
@@ -48,29 +50,31 @@ void pool_link::submit(const std::shared_ptr<job>& of, std::size_t base, std::ui
       if (!done) in.fail(ticket, {errc::invalid, of.what() + ": its arguments cannot be encoded"});
     }
   } at_the_end{in, head.ticket, *of};
+  of->submitted(count);
   auto put = send_written(*queues_[queue], whole, [&](outgoing& letter) {
     auto done = letter.put(deadline::passed());
     // Workers may be waiting for room in this process's lane, so it is read meanwhile.
     while (done == errc::would_block) {
+      if (const auto why = stop_reason()) return result<void>(*why, "this process was asked to stop");
       in.read_meanwhile(1ms);
       done = letter.put(deadline::passed());
     }
     return done;
   });
   at_the_end.done = true;
-  if (!put) return in.fail(head.ticket, put_error(*of, put.error()));
+  if (!put) return static_cast<void>(in.fail(head.ticket, put_error(*of, put.error())));
   if (queue != normal_queue) wake_worker(normal);
 }
 
 void pool_link::cancel(std::uint64_t lane, std::uint64_t ticket) const noexcept {
-  if (owner_) owner_->mark_cancelled(lane, ticket);
+  const bool marked = owner_ && owner_->mark_cancelled(lane, ticket);
   try {
-    static_cast<void>(words_.put({owner_ ? pool_word::what::stop : pool_word::what::cancel, 0, lane, ticket}, deadline::never()));
+    static_cast<void>(words_.put({marked ? pool_word::what::stop : pool_word::what::cancel, 0, lane, ticket}, deadline::never()));
   } catch (const failure&) {}
 }
 
 void pool_link::learn(const job& of, std::uint32_t items, std::int64_t ns) {
-  if (items == 0 || of.code() == 0) return;
+  if (items == 0 || ns <= 0 || of.code() == 0) return;
   const double each = static_cast<double>(ns) / items;
   const std::scoped_lock guard(mutex_);
   auto& known = costs_.try_emplace(of.code(), each).first->second;

@@ -10,6 +10,7 @@
 #include <cloister/queue.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,8 +30,8 @@ class pool_owner {
   /// Why the pool has ended, if it was not asked to.
   virtual std::optional<error> cause() const = 0;
   virtual unsigned size() const = 0;
-  /// Whoever has not begun that letter will not.
-  virtual void mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept = 0;
+  /// Whoever has not begun that letter will not. False in a copy of the process: it was not marked.
+  virtual bool mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept = 0;
 };
 
 /// A letter that says nothing, into a pool's normal queue: workers sleep there, and whoever takes it looks around.
@@ -49,6 +50,8 @@ class pool_link {
   unsigned workers() const { return owner_ ? owner_->size() : workers_; }
   const std::array<object_handle, pool_queues>& queues() const noexcept { return queues_; }
   const sink<pool_word>& words() const noexcept { return words_; }
+  /// Why it has ended, as far as this process knows.
+  std::optional<error> cause() const { return owner_ ? owner_->cause() : std::nullopt; }
   /// Throws `failure{invalid}` where the pool was not made.
   std::uint32_t number_of(const void* function) const;
 
@@ -69,6 +72,7 @@ class pool_link {
   const sink<pool_word> words_;
   const unsigned workers_;
   const std::shared_ptr<pool_owner> owner_;
+  std::atomic<bool> limits_{false};  // the pool knows that tasks have deadlines
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, double> costs_;  // by code; guarded by mutex_
 };

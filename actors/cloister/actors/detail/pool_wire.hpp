@@ -54,6 +54,9 @@ static_assert(is_flat<pool_word>);
 
 /// Items in one letter.
 inline constexpr std::size_t largest_chunk = std::size_t{1} << 20;
+/// What the tasks of a pool that nobody has begun may take in each of its queues, and all results that a process has not read. Tests of what
+/// is full make them smaller, before the queue is made.
+inline std::size_t most_task_bytes = std::size_t{4} << 30, most_result_bytes = std::size_t{1} << 30;
 inline constexpr std::uint64_t tasks_fingerprint = 0x74'61'73'6b'73;
 /// Of a pool's three queues: those before the others, the usual one, and those that wait for idle workers.
 inline constexpr unsigned urgent_queue = 0, normal_queue = 1, idle_queue = 2, pool_queues = 3;

@@ -32,7 +32,7 @@ inline constexpr std::int64_t no_time_limit = std::numeric_limits<std::int64_t>:
 inline constexpr std::int64_t condemned = -1;
 
 enum class worker_life : std::uint32_t { starting, ready };
-enum class why_left : std::uint32_t { unknown, idle, spent, surplus };
+enum class why_left : std::uint32_t { unknown, surplus, queue_broken };
 
 struct worker_record {
   std::atomic<std::uint64_t> lane, ticket;

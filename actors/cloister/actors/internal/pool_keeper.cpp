@@ -11,9 +11,9 @@
 
 #include <algorithm>
 #include <csignal>
-#include <unordered_set>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -26,14 +26,14 @@ namespace {
 
 // In a row, and no other worker is ready. One that was killed before it was ready may have met who kills workers at random: it counts a third.
 constexpr unsigned most_failed_starts = 9, failed_start = 3, killed_start = 1;
-constexpr std::size_t usual_task = 176;               // bytes of a letter; longer ones go into memory of their own
-constexpr std::int64_t start_pause_ns = 20'000'000;   // after a failed start; doubled
-constexpr std::int64_t unsent_pause_ns = 20'000'000;  // before a full lane is tried again
-constexpr std::size_t tasks_bytes = std::size_t{4} << 30;
+constexpr std::size_t usual_task = 176;                // bytes of a letter; longer ones go into memory of their own
+constexpr std::int64_t start_pause_ns = 20'000'000;    // after a failed start; doubled
+constexpr std::int64_t look_pause_ns = 1'000'000'000;  // between looks for those who are late, once a task has had a deadline
+constexpr std::int64_t unsent_pause_ns = 20'000'000;   // before a full lane is tried again
 
 object_handle make_tasks(const std::string& name, std::uint32_t options) {
   const auto made =
-      make_queue({.name = name, .max_bytes = tasks_bytes, .max_deliveries = 1}, tasks_fingerprint, usual_task, options);
+      make_queue({.name = name, .max_bytes = most_task_bytes, .max_deliveries = 1}, tasks_fingerprint, usual_task, options);
   return {made.object(), source_role};
 }
 
@@ -66,7 +66,7 @@ pool_keeper::~pool_keeper() {
     terminate();
     thread_.join();
   } else {
-    thread_.detach();  // it is not in this copy of the process
+    static_cast<void>(new std::thread(std::move(thread_)));  // it is not in this copy of the process
   }
 }
 
@@ -116,10 +116,11 @@ void pool_keeper::resize(int workers) {
 }
 
 std::vector<process_id> pool_keeper::workers() const {
-  const std::scoped_lock guard(mutex_);
   std::vector<process_id> all;
+  if (!is_mine()) return all;
+  const std::scoped_lock guard(mutex_);
   for (const auto& w : workers_)
-    if (w.link) all.push_back({w.link->incarnation(), w.link->pid(), w.link->name()});
+    if (w.started) all.push_back({w.link->incarnation(), w.link->pid(), w.link->name()});
   return all;
 }
 
@@ -130,14 +131,16 @@ std::uint32_t pool_keeper::number_of(const void* function) {
   return functions_.add(function);
 }
 
-void pool_keeper::mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept {
-  if (!is_mine()) return;
+bool pool_keeper::mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept {
+  if (!is_mine()) return false;
   const std::scoped_lock guard(mutex_);
   if (!board_.cancel(lane, ticket))
     log(log_level::warning, "a pool has no memory to note what is cancelled: a task will run for nobody");
+  return true;
 }
 
 std::optional<error> pool_keeper::cause() const {
+  if (!is_mine()) return {};
   const std::scoped_lock guard(mutex_);
   return cause_;
 }
@@ -171,12 +174,12 @@ void pool_keeper::run() {
 }
 
 bool pool_keeper::anything_waits() const {
-  return !orphans_.empty() || !later_.empty() ||
-         std::any_of(queues_.begin(), queues_.end(), [](const auto& q) { return queue_size(*q) != 0; });
+  return std::any_of(queues_.begin(), queues_.end(), [](const auto& q) { return queue_size(*q) != 0; });
 }
 
 bool pool_keeper::is_over() const {
-  return terminating_.load() || (closing_.load() && queues_[normal_queue]->queue().closed() && living() == 0 && !anything_waits());
+  return terminating_.load() || (closing_.load() && queues_[normal_queue]->queue().closed() && living() == 0 && !anything_waits() &&
+                                 orphans_.empty() && later_.empty() && unsent_.empty());
 }
 
 unsigned pool_keeper::living() const {
@@ -188,8 +191,10 @@ void pool_keeper::look_around() {
   std::uint64_t rung = 0;
   static_cast<void>(!::read(bell_.get(), &rung, sizeof rung));
   if (terminating_.load()) return;
-  if (closing_.load())
-    for (const auto& q : queues_) queue_close(*q, false);
+  for (const auto& q : queues_) {
+    if (closing_.load()) queue_close(*q, false);
+    else if (q->queue().closed()) return spoilt();
+  }
   constexpr int words_at_once = 1000;
   for (int n = 0; n < words_at_once; ++n) {
     auto word = words_.try_get();
@@ -197,6 +202,7 @@ void pool_keeper::look_around() {
     hear_word(*word);
   }
   while (auto end = ends_.try_get()) hear_end(*end);
+  hear_starts();
   collect_orphans();
   settle_orphans();
   retry();
@@ -209,6 +215,8 @@ void pool_keeper::look_around() {
   // A worker that is missing is started when there is work for it.
   if (living() < wanted_.load() && !closing_.load() && deadline::now() >= no_start_before_)
     for (const auto& q : queues_) what.push_back(waitable(q));
+  for (const auto& w : workers_)
+    if (w.link && !w.started) what.push_back(waitable(w.link->sentinel()));
   const auto until = next_time();
   auto ready = wait_ready(what, until == no_time_limit ? deadline::never() : deadline::at(until));
   if (!ready && !(ready == errc::timed_out || ready == errc::would_block)) throw failure(ready.error());
@@ -217,12 +225,16 @@ void pool_keeper::look_around() {
 // When something is to be done next. Whoever begins an item that is to end before that says so.
 std::int64_t pool_keeper::next_time() {
   auto next = no_time_limit;
-  for (const auto& l : later_) next = std::min(next, l.when);
+  for (const auto& l : later_)
+    if (!waits_for_room(l.what.head.lane)) next = std::min(next, l.when);
   if (!unsent_.empty()) next = std::min(next, deadline::now() + unsent_pause_ns);
   if (living() < wanted_.load() && no_start_before_ > deadline::now()) next = std::min(next, no_start_before_);
+  // Whoever was stopped before it could say so.
+  if (limits_ && living() != 0) next = std::min(next, deadline::now() + look_pause_ns);
   for (const auto& w : workers_) {
     if (!w.link) continue;
     w.page->looks_at.store(next, std::memory_order_seq_cst);
+    if (!w.started) continue;
     const auto at = w.page->kill_at.load(std::memory_order_seq_cst);
     if (at > 0) next = std::min(next, at);
   }
@@ -232,7 +244,7 @@ std::int64_t pool_keeper::next_time() {
 void pool_keeper::kill_the_late() {
   const auto now = deadline::now();
   for (auto& w : workers_) {
-    if (!w.link) continue;
+    if (!w.started) continue;
     auto& kill_at = w.page->kill_at;
     auto at = kill_at.load(std::memory_order_seq_cst);
     if (at == condemned) {  // by whoever writes where it should not, or it is being killed
@@ -246,11 +258,14 @@ void pool_keeper::kill_the_late() {
 }
 
 void pool_keeper::hear_word(const pool_word& word) {
-  if (word.kind == pool_word::what::look) return;
+  if (word.kind == pool_word::what::look) {
+    limits_ = true;
+    return;
+  }
   // Marked first, then looked for: whoever begins it meanwhile looks for the mark.
   if (word.kind == pool_word::what::cancel) mark_cancelled(word.lane, word.ticket);
   for (auto& w : workers_) {
-    if (!w.link) continue;
+    if (!w.started) continue;
     // First what runs, then whose it is: if that is still running in the end, it is that letter's. Not between two items: the next one is
     // looked up.
     auto at = w.page->kill_at.load(std::memory_order_seq_cst);
@@ -282,29 +297,35 @@ void pool_keeper::start_missing() {
   if (deadline::now() < no_start_before_) return;
   // What has ended for want of work, and what is closing, comes back when there is some.
   const bool on_demand = options_.idle_timeout.count() > 0 || closing_.load();
-  // All are asked for before the first is waited for.
-  std::vector<std::pair<unsigned, worker>> begun;
   try {
     for (unsigned i = 0; i < workers_.size() && living_now < wanted; ++i) {
       if (workers_[i].link) continue;
       if (on_demand && !anything_waits()) break;
-      begun.emplace_back(i, begin_start(i));
+      auto begun = begin_start(i);
+      const std::scoped_lock guard(mutex_);
+      workers_[i] = std::move(begun);
       ++living_now;
     }
   } catch (const failure& f) { not_started(f); }
-  for (auto& [number, fresh] : begun) {
+}
+
+// Nobody is waited for: a launcher may be stopped, or a worker before it reports.
+void pool_keeper::hear_starts() {
+  for (auto& w : workers_) {
+    if (!w.link || w.started) continue;
+    std::optional<failure> failed;
     try {
-      membership::require().end_start(fresh.link);
-    } catch (const failure& f) {
-      not_started(f);
-      continue;
-    }
-    const auto link = fresh.link;
+      if (!membership::require().end_start(w.link)) continue;
+    } catch (const failure& f) { failed = f; }
     {
       const std::scoped_lock guard(mutex_);
-      workers_[number] = std::move(fresh);
+      if (failed) w = {};
+      else w.started = true;
     }
-    membership::require().monitor(link->incarnation(), link->pid(), link->name(), {object_of(ends_.handle()).id(), no_role});
+    if (failed) not_started(*failed);
+    else
+      membership::require().monitor(w.link->incarnation(), w.link->pid(), w.link->name(),
+                                    {object_of(ends_.handle()).id(), no_role});
   }
 }
 
@@ -348,8 +369,9 @@ void pool_keeper::start_failed(unsigned weight, const error& why) {
 }
 
 void pool_keeper::hear_end(const exit_notice& notice) {
-  const auto found = std::find_if(workers_.begin(), workers_.end(),
-                                  [&](const worker& w) { return w.link && w.link->incarnation() == notice.process.incarnation; });
+  const auto found = std::find_if(workers_.begin(), workers_.end(), [&](const worker& w) {
+    return w.started && w.link->incarnation() == notice.process.incarnation;
+  });
   if (found == workers_.end()) return;
   const auto exit = found->link->wait(deadline::passed()).value_or(notice.exit);
   const auto was = [&] {
@@ -364,7 +386,9 @@ void pool_keeper::hear_end(const exit_notice& notice) {
     orphans_.erase(its);
     settle(std::move(left), was, exit);
   }
-  if (was.page->life.load(std::memory_order_acquire) == worker_life::ready) {
+  if (was.page->left.load(std::memory_order_acquire) == why_left::queue_broken) {
+    spoilt();
+  } else if (was.page->life.load(std::memory_order_acquire) == worker_life::ready) {
     failed_starts_ = 0;
   } else {
     start_failed(exit.signal() == SIGKILL ? killed_start : failed_start,
@@ -383,15 +407,27 @@ void pool_keeper::broken(const error& why) {
   terminating_.store(true);
 }
 
+void pool_keeper::spoilt() { broken({errc::broken, "pool '" + name_ + "': something has written over its queue of tasks"}); }
+
 // Kills those who are left, and waits until that is put right.
 void pool_keeper::stop_all() {
   for (const auto& q : queues_) queue_close(*q, false);
   auto& here = membership::require();
+  // Those that are about to run may come late, as nothing is left for them: they end by themselves.
+  constexpr std::int64_t patience_ns = 1'000'000'000;
+  const deadline until{std::chrono::nanoseconds(patience_ns)};
+  for (;;) {
+    hear_starts();
+    std::vector<pollfd> starting;
+    for (const auto& w : workers_)
+      if (w.link && !w.started) starting.push_back({w.link->sentinel(), POLLIN, 0});
+    if (starting.empty() || until.has_passed()) break;
+    ::poll(starting.data(), starting.size(), until.remaining_ms());
+  }
   for (const auto& w : workers_)
-    if (w.link) here.signal_now(w.link->incarnation(), SIGKILL);
+    if (w.started) here.signal_now(w.link->incarnation(), SIGKILL);
   for (auto& w : workers_) {
-    if (!w.link) continue;
-    w.link->wait_unstoppably();
+    if (w.started) w.link->wait_unstoppably();
     const std::scoped_lock guard(mutex_);
     w = {};
   }

@@ -54,13 +54,14 @@ class pool_keeper final : public detail::pool_owner {
   std::vector<process_id> workers() const;
   unsigned size() const override { return wanted_.load(std::memory_order_relaxed); }
   std::uint32_t number_of(const void* function) override;
-  void mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept override;
+  bool mark_cancelled(std::uint64_t lane, std::uint64_t ticket) noexcept override;
   std::optional<error> cause() const override;
 
  private:
   struct worker {
     std::shared_ptr<detail::child_link> link;  // null: nobody
     worker_page page{};
+    bool started = false;                                    // it runs, and is monitored
     const char* killed_for = nullptr;                        // what is said of the item that it was running
     std::uint64_t cancelled_lane = 0, cancelled_ticket = 0;  // the letter for whose sake it was killed
   };
@@ -79,6 +80,7 @@ class pool_keeper final : public detail::pool_owner {
   void run();
   void look_around();
   void start_missing();
+  void hear_starts();
   worker begin_start(unsigned number);
   void not_started(const failure& f);
   void start_failed(unsigned weight, const error& why);
@@ -97,10 +99,12 @@ class pool_keeper final : public detail::pool_owner {
   void fail_what_waits();
   void fail_orphan(orphan& o, const error& why);
   void broken(const error& why);
+  void spoilt();
   void answer(const detail::task_head& head, std::uint32_t first, std::uint32_t count, bool framed,
               std::span<const std::byte> body);
   void answer_error(const detail::task_head& head, std::uint32_t first, std::uint32_t count, const error& why);
   void send_what_waits();
+  bool waits_for_room(std::uint64_t lane) const;
   unsigned living() const;
   std::string task_text(const orphan& o) const;
 
@@ -122,11 +126,12 @@ class pool_keeper final : public detail::pool_owner {
   // The thread's own.
   pool_board board_;  // marks are set under mutex_
   std::optional<detail::lanes> lanes_;
+  bool limits_ = false;  // tasks have deadlines
   unsigned failed_starts_ = 0;
   unsigned surplus_told_ = 0;  // how many were woken to end
   std::int64_t no_start_before_ = 0;
   std::deque<orphan> orphans_;
-  std::vector<later> later_;
+  std::vector<later> later_;  // given back at that time, when nothing is unsent for its lane: results arrive in order
   struct unsent {
     std::uint64_t lane;
     std::vector<std::byte> letter;

@@ -15,6 +15,7 @@ void pool_keeper::collect_orphans() {
   for (const auto& q : queues_) {
     for (;;) {
       auto got = q->queue().take_dead(self_actor(), deadline::passed());
+      if (got == errc::broken) return spoilt();
       if (!got) break;
       orphan o{&*q, *std::move(got), {}, {}};
       try {
@@ -56,7 +57,7 @@ void pool_keeper::give_back(orphan o) {
 void pool_keeper::retry() {
   const auto now = deadline::now();
   for (std::size_t i = 0; i < later_.size();) {
-    if (later_[i].when > now) {
+    if (later_[i].when > now || waits_for_room(later_[i].what.head.lane)) {
       ++i;
       continue;
     }
@@ -107,7 +108,7 @@ void pool_keeper::settle(orphan o, const worker& was, const exit_status& exit) {
     board_.forget_cancelled(head.lane, head.ticket);
     return o.letter.deliver();
   }
-  if (when == 0) return give_back(std::move(o));
+  if (when == 0 && !waits_for_room(head.lane)) return give_back(std::move(o));
   later_.push_back({when, std::move(o)});
 }
 
@@ -127,6 +128,10 @@ void pool_keeper::answer_error(const task_head& head, std::uint32_t first, std::
   *body.grow(1) = std::byte{0};
   body.value(why);
   answer(head, first, count, false, body.bytes());
+}
+
+bool pool_keeper::waits_for_room(std::uint64_t lane) const {
+  return std::any_of(unsent_.begin(), unsent_.end(), [lane](const unsent& u) { return u.lane == lane; });
 }
 
 // In order for each lane; one that is full holds up no other.

@@ -80,7 +80,7 @@ class pool_worker final : result_sink, function_source {
       if (from == nullptr) return;
       tasks += handle(*from, letter);
       if ((terms_.max_tasks != 0 && tasks >= terms_.max_tasks) || (terms_.max_memory != 0 && resident_bytes() > terms_.max_memory))
-        return page_->left.store(why_left::spent, std::memory_order_release);
+        return;
     }
   }
 
@@ -99,10 +99,8 @@ class pool_worker final : result_sink, function_source {
     const auto until = terms_.idle_ns != 0 ? deadline(std::chrono::nanoseconds(terms_.idle_ns)) : deadline::never();
     auto got = normal.queue().take(me, into, until);
     if (got) return &normal;
-    if (got == errc::timed_out) {
-      page_->left.store(why_left::idle, std::memory_order_release);
-      return nullptr;
-    }
+    if (got == errc::timed_out) return nullptr;
+    if (got == errc::broken) page_->left.store(why_left::queue_broken, std::memory_order_release);
     if (!(got == errc::closed)) throw failure(got.error());
     // What others have on loan may come back: closed means that nothing will.
     for (const auto queue : {urgent_queue, idle_queue})
@@ -143,10 +141,10 @@ class pool_worker final : result_sink, function_source {
     page_->begun.store(head.begin + 1, std::memory_order_relaxed);  // whatever ends it from here on, it was this item
     page_->flushed.store(head.begin, std::memory_order_relaxed);
     page_->written.store(head.begin, std::memory_order_relaxed);
-    page_->kill_at.store(0, std::memory_order_relaxed);
-    page_->ticket.store(head.ticket, std::memory_order_release);
-    fault_point("task", 2);
     head_ = head;
+    arm(is_limited() ? time_limit() : 0);
+    page_->ticket.store(head.ticket, std::memory_order_seq_cst);
+    fault_point("task", 2);
     in_letter_ = done_ = flushed_ = head.begin;
     used_ = 0;
     if (no_memory) throw std::bad_alloc();
@@ -167,6 +165,7 @@ class pool_worker final : result_sink, function_source {
     fault_point("task", 6);
     if (auto done = from.queue().ack(self_actor(), lease); !done) throw failure(done.error());
     page_->ticket.store(0, std::memory_order_release);
+    arm(0);
     return head.end - head.begin;
   }
 
@@ -205,13 +204,7 @@ class pool_worker final : result_sink, function_source {
     in_letter_ = i;
     if (unreadable) return answer(*unreadable);
     page_->begun.store(i + 1, std::memory_order_release);
-    // Another one for each item, so that whoever condemns one condemns no other.
-    const auto until = head_.run_ns > 0 && head_.run_ns < no_time_limit / 2
-                           ? deadline::now() + head_.run_ns
-                           : no_time_limit - static_cast<std::int64_t>(++item_number_ % (1U << 30));
-    page_->kill_at.store(until, std::memory_order_seq_cst);
-    if (until < no_time_limit / 2 && until < page_->looks_at.load(std::memory_order_seq_cst))
-      static_cast<void>(words_.try_put({pool_word::what::look, 0, 0, 0}));
+    arm(time_limit());
     if (board_.is_cancelled(head_.lane, head_.ticket)) {  // who cancelled it waits no more
       end_item();
       return answer(in_task({errc::cancelled, "cancelled"}));
@@ -230,11 +223,34 @@ class pool_worker final : result_sink, function_source {
     if (deadline::now() - last_flush_ns_ > flush_after_ns) flush();
   }
 
-  // The item's code has run. If its time was over before, this process is being killed.
+  bool is_limited() const noexcept { return head_.run_ns > 0 && head_.run_ns < no_time_limit / 2; }
+  // When what begins now is to end. Without a limit another one for each item, so that whoever condemns one condemns no other.
+  std::int64_t time_limit() noexcept {
+    return is_limited() ? deadline::now() + head_.run_ns : no_time_limit - static_cast<std::int64_t>(++item_number_ % (1U << 30));
+  }
+  // From now on this process may be killed at that time; 0: not at all. If it was condemned before, it is being killed.
+  void arm(std::int64_t until) {
+    if (page_->kill_at.exchange(until, std::memory_order_seq_cst) == condemned)
+      for (;;) ::pause();
+    if (until != 0 && until < no_time_limit / 2 && until < page_->looks_at.load(std::memory_order_seq_cst))
+      static_cast<void>(words_.try_put({pool_word::what::look, 0, 0, 0}));
+  }
+
+  // The item's code has run. What follows until the next one begins has the same time, for who stops here.
   void end_item() {
     ended_ = true;
-    if (page_->kill_at.exchange(0, std::memory_order_seq_cst) == condemned)
-      for (;;) ::pause();
+    arm(is_limited() ? time_limit() : 0);
+  }
+
+  // Puts into the lane. While that is full, no time runs.
+  template <class Put>
+  auto waiting_for_room(Put put) {
+    auto sent = put(deadline::passed());
+    if (!(sent == errc::would_block)) return sent;
+    arm(0);
+    sent = put(deadline::never());
+    arm(is_limited() ? time_limit() : 0);
+    return sent;
   }
 
   // From inside body->run: the item's value, while it lives.
@@ -282,7 +298,7 @@ class pool_worker final : result_sink, function_source {
       write_head(head, letter_head{letter_kind::reply, answer_key(flushed_, done_ - flushed_), head_.ticket, answer_framed,
                                    now - last_flush_ns_});
       const std::array<std::span<const std::byte>, 2> pieces{head.bytes(), page_.buffer().first(used_)};
-      auto sent = lane_->queue().put(self_actor(), gathered(pieces), deadline::never());
+      auto sent = waiting_for_room([&](deadline until) { return lane_->queue().put(self_actor(), gathered(pieces), until); });
       if (!sent && !(sent == errc::closed)) send_refusal(flushed_, done_ - flushed_, sent.error());
       fault_point("flush", 1);
     }
@@ -300,7 +316,9 @@ class pool_worker final : result_sink, function_source {
       *out.grow(1) = static_cast<std::byte>(ok);
       encode(out, value);
     };
-    auto sent = send_written(*lane_, whole, [](outgoing& letter) { return letter.put(deadline::never()); });
+    auto sent = send_written(*lane_, whole, [this](outgoing& letter) {
+      return waiting_for_room([&letter](deadline until) { return letter.put(until); });
+    });
     if (!sent && !(sent == errc::closed)) send_refusal(in_letter_, 1, sent.error());
     flushed_ = done_ = in_letter_ + 1;
     publish();
@@ -314,7 +332,9 @@ class pool_worker final : result_sink, function_source {
       *out.grow(1) = std::byte{0};
       out.value(in_task(why));
     };
-    auto sent = send_written(*lane_, whole, [](outgoing& letter) { return letter.put(deadline::never()); });
+    auto sent = send_written(*lane_, whole, [this](outgoing& letter) {
+      return waiting_for_room([&letter](deadline until) { return letter.put(until); });
+    });
     if (!sent && !(sent == errc::closed)) throw failure(sent.error());
   }
 
