@@ -265,7 +265,7 @@ void pool_keeper::hear_word(const pool_word& word) {
   // Marked first, then looked for: whoever begins it meanwhile looks for the mark.
   if (word.kind == pool_word::what::cancel) mark_cancelled(word.lane, word.ticket);
   for (auto& w : workers_) {
-    if (!w.started) continue;
+    if (!w.link) continue;
     // First what runs, then whose it is: if that is still running in the end, it is that letter's. Not between two items: the next one is
     // looked up.
     auto at = w.page->kill_at.load(std::memory_order_seq_cst);
@@ -274,7 +274,7 @@ void pool_keeper::hear_word(const pool_word& word) {
       continue;
     w.cancelled_ticket = word.ticket;
     w.cancelled_lane = word.lane;
-    membership::require().signal_now(w.link->incarnation(), SIGKILL);
+    if (w.started) membership::require().signal_now(w.link->incarnation(), SIGKILL);  // else when it is known to run
   }
 }
 
