@@ -113,15 +113,17 @@ TEST_CASE(
 }
 
 TEST_CASE("ProcessPoolExecutorTest.test_saturation: there are never more workers than it is to have") {
-  const pool p{here(), {.workers = 3}};
-  const queue<int> go{here()};
+  const queue<int> go{here()}, starts{here()};
+  pool_options o;
+  o.workers = 3;
+  o.initializer = {[](const sink<int>& say) { say.put(1); }, sink<int>(starts)};
+  const pool p{here(), o};
   std::vector<future<int>> all;
   for (int i = 0; i < 45; ++i) all.push_back(p.apply_async(after, source<int>(go), i));
-  for (int i = 0; i < 45; ++i) {
-    CHECK(p.workers().size() <= 3);
-    go.put(1);
-  }
+  for (int i = 0; i < 45; ++i) go.put(1);
   when_all(all);
+  CHECK(all_started(p, 3));
+  CHECK(starts.size() <= 3);
 }
 
 TEST_CASE(
