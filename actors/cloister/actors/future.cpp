@@ -68,12 +68,11 @@ std::size_t as_completed::next() {
     return !completed_->indices.empty();
   };
   if (!some()) {
-    std::vector<detail::job*> open;
-    for (const auto& j : open_)
-      if (j) open.push_back(j.get());
-    if (std::all_of(open.begin(), open.end(), [](const detail::job* j) { return detail::of_own_pool(*j); }))
+    while (!open_[first_open_]) ++first_open_;
+    const auto is_no_help = [](const auto& j) { return !j || detail::of_own_pool(*j); };
+    if (is_no_help(open_[first_open_]) && std::all_of(open_.begin(), open_.end(), is_no_help))
       throw failure(detail::inbox::own_worker_error("as_completed"));
-    open.front()->home().wait("as_completed", some, until_).value();
+    open_[first_open_]->home().wait("as_completed", some, until_).value();
   }
   const std::scoped_lock guard(completed_->mutex);
   const auto index = completed_->indices.front();

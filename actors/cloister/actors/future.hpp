@@ -326,6 +326,7 @@ class as_completed {
   std::size_t next();
   std::shared_ptr<completed> completed_ = std::make_shared<completed>();
   std::vector<std::shared_ptr<detail::job>> open_;  // by index; null when it was given
+  std::size_t first_open_ = 0;                      // those before it were given
   std::size_t left_ = 0;
   deadline until_;
 };

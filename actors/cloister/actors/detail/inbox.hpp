@@ -158,8 +158,8 @@ class inbox {
 
   const object_handle lane_;
   const std::uint64_t member_;  // whose it is
-  [[maybe_unused]] inbox* const
-      before_;  // of earlier nodes, or the parent's: never destroyed, found from here by who looks for leaks
+  // Of earlier nodes, or the parent's: never destroyed, and found from here by who looks for leaks.
+  [[maybe_unused]] inbox* const before_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
