@@ -181,9 +181,23 @@ TEST_CASE("what another thread cancels, whoever waits for it hears at once") {
 }
 
 TEST_CASE("what is cancelled in a copy of the process that made the pool does not run") {
-  pool p{here(), {.workers = 1}};
+  pool p{here(), {.workers = 2}};
   const queue<int> go{here()}, ran{here()}, cancelled{here()}, end{here()};
-  const auto busy = p.apply_async([](const source<int>& in) { return in.get(); }, source<int>(go));
+  const queue<pid_t> runs{here()};
+  const auto hangs = p.apply_async(
+      [](const sink<pid_t>& say) {
+        say.put(::getpid());
+        hang(1);
+      },
+      sink<pid_t>(runs));
+  const auto hanging = runs.get(20s).value();
+  const auto busy = p.apply_async(
+      [](const sink<pid_t>& say, const source<int>& in) {
+        say.put(::getpid());
+        return in.get();
+      },
+      sink<pid_t>(runs), source<int>(go));
+  CHECK(runs.get(20s).has_value());
   auto copy = process::fork(here(), {.start = start_method::fork}, [&] {
     const auto mine = p.apply_async([](const sink<int>& say) { say.put(7); }, sink<int>(ran));
     cancelled.put(mine.cancel());
@@ -191,6 +205,9 @@ TEST_CASE("what is cancelled in a copy of the process that made the pool does no
     ::_exit(0);
   });
   CHECK(cancelled.get(20s).value() == 1);
+  // The pool hears of it before it hears of this one.
+  CHECK(hangs.cancel());
+  CHECK(all_gone({hanging}));
   go.put(1);
   CHECK(busy.get(20s).value() == 1);
   p.close();
