@@ -142,7 +142,7 @@ class pool_worker final : result_sink, function_source {
     page_->flushed.store(head.begin, std::memory_order_relaxed);
     page_->written.store(head.begin, std::memory_order_relaxed);
     head_ = head;
-    arm(is_limited() ? time_limit() : 0);
+    arm_outside_item();
     page_->ticket.store(head.ticket, std::memory_order_seq_cst);
     fault_point("task", 2);
     in_letter_ = done_ = flushed_ = head.begin;
@@ -236,10 +236,13 @@ class pool_worker final : result_sink, function_source {
       static_cast<void>(words_.try_put({pool_word::what::look, 0, 0, 0}));
   }
 
-  // The item's code has run. What follows until the next one begins has the same time, for who stops here.
+  // What is done before, between and after items has the time of an item, for who stops there.
+  void arm_outside_item() { arm(is_limited() ? time_limit() : 0); }
+
+  // The item's code has run.
   void end_item() {
     ended_ = true;
-    arm(is_limited() ? time_limit() : 0);
+    arm_outside_item();
   }
 
   // Puts into the lane. While that is full, no time runs.
@@ -249,8 +252,14 @@ class pool_worker final : result_sink, function_source {
     if (!(sent == errc::would_block)) return sent;
     arm(0);
     sent = put(deadline::never());
-    arm(is_limited() ? time_limit() : 0);
+    arm_outside_item();
     return sent;
+  }
+  template <class Write>
+  auto send(const Write& whole) {
+    return send_written(*lane_, whole, [this](outgoing& letter) {
+      return waiting_for_room([&letter](deadline until) { return letter.put(until); });
+    });
   }
 
   // From inside body->run: the item's value, while it lives.
@@ -316,9 +325,7 @@ class pool_worker final : result_sink, function_source {
       *out.grow(1) = static_cast<std::byte>(ok);
       encode(out, value);
     };
-    auto sent = send_written(*lane_, whole, [this](outgoing& letter) {
-      return waiting_for_room([&letter](deadline until) { return letter.put(until); });
-    });
+    const auto sent = send(whole);
     if (!sent && !(sent == errc::closed)) send_refusal(in_letter_, 1, sent.error());
     flushed_ = done_ = in_letter_ + 1;
     publish();
@@ -332,9 +339,7 @@ class pool_worker final : result_sink, function_source {
       *out.grow(1) = std::byte{0};
       out.value(in_task(why));
     };
-    auto sent = send_written(*lane_, whole, [this](outgoing& letter) {
-      return waiting_for_room([&letter](deadline until) { return letter.put(until); });
-    });
+    const auto sent = send(whole);
     if (!sent && !(sent == errc::closed)) throw failure(sent.error());
   }
 
